@@ -139,6 +139,12 @@ impl Manifest {
         {
             return Err(ManifestError::MediaTypeMismatch { header: header.into(), body: body.into() });
         }
+        // Docker's kinds name themselves; without that the stored bytes would read as OCI.
+        if let (Some(header @ (media_type::DOCKER_MANIFEST | media_type::DOCKER_LIST)), None) =
+            (header, raw.media_type.as_deref())
+        {
+            return Err(ManifestError::MediaTypeMismatch { header: header.into(), body: "nothing".into() });
+        }
         let declared = header.or(raw.media_type.as_deref());
         let kind = match declared {
             Some(value) => ManifestKind::from_media_type(value)

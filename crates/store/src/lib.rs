@@ -1,1 +1,25 @@
-//! Work in progress.
+//! Bytes by key.
+//!
+//! [`Store`] is the small, object-safe trait that every backend implements; it knows nothing of registries.
+//! [`Filesystem`] keeps objects as files, [`Memory`] keeps them in a map (for tests). [`layer`] decorates any of
+//! them, and [`conformance`] is the one suite that all of them pass.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod error;
+pub mod filesystem;
+mod key;
+pub mod layer;
+mod memory;
+mod store;
+
+pub use error::{StoreError, StoreErrorKind};
+pub use filesystem::{Filesystem, LocalFile};
+pub use key::Key;
+pub use memory::Memory;
+pub use store::{
+    Checkpoint, Delete, Durability, Entry, List, Meta, Object, ObjectData, Operation, Page, Staged, Store,
+};
+
+/// What every storage call returns.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -1,0 +1,255 @@
+//! Objects as files under one directory.
+//!
+//! What may block goes to the blocking pool; what the kernel can answer from memory is done at once on the calling
+//! thread: opens with `RESOLVE_CACHED` and reads with `RWF_NOWAIT` fail instead of waiting (`docs/adr/0002`).
+
+mod list;
+mod local_file;
+mod stage;
+mod write;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use crate::{
+    Checkpoint, Delete, Durability, Key, List, Meta, Object, ObjectData, Operation, Page, Result, Staged,
+    Store, StoreError, StoreErrorKind,
+};
+pub use local_file::LocalFile;
+
+/// Where half-written files lie, beside Distribution's tree.
+const TEMPORARY: &str = "wharfinger/tmp";
+
+/// A directory as a store.
+#[derive(Clone, Debug)]
+pub struct Filesystem {
+    root: Arc<Root>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Root {
+    path: PathBuf,
+    directory: OwnedFd,
+    listings: list::Listings,
+    /// Whether the kernel can open from its cache alone (Linux 5.12; some sandboxes refuse the call).
+    cached_opens: AtomicBool,
+}
+
+impl Filesystem {
+    /// Opens `root`, making it and the directory for half-written files where they are missing.
+    ///
+    /// # Errors
+    /// Those of the operating system: no permission, not a directory.
+    pub fn open(root: &Path) -> io::Result<Filesystem> {
+        std::fs::create_dir_all(root.join(TEMPORARY))?;
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        let directory = rustix::fs::open(root, flags, Mode::empty())?;
+        let root = Root {
+            path: root.to_owned(),
+            directory,
+            listings: list::Listings::default(),
+            cached_opens: AtomicBool::new(true),
+        };
+        Ok(Filesystem { root: Arc::new(root) })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.root.path
+    }
+
+    /// Removes half-written files that no crash or running write can still need: older than a day.
+    pub fn sweep_temporary(&self) -> io::Result<usize> {
+        let mut removed = 0;
+        for entry in std::fs::read_dir(self.root.path.join(TEMPORARY))? {
+            let entry = entry?;
+            let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+            if age.as_secs() > 24 * 3600 {
+                std::fs::remove_file(entry.path())?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Runs `work` on the blocking pool.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        key: &Key,
+        work: impl FnOnce(&Root, &Key) -> io::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (root, owned) = (self.root.clone(), key.clone());
+        let result = tokio::task::spawn_blocking(move || {
+            if owned.is_legal() { work(&root, &owned) } else { Err(io::ErrorKind::InvalidFilename.into()) }
+        });
+        let result = result.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        result.map_err(|error| StoreError::io(operation, key, error))
+    }
+
+    /// Opens a file: at once where the kernel has the whole path in memory, else on the blocking pool.
+    async fn open_file(&self, operation: Operation, key: &Key) -> Result<LocalFile> {
+        if key.is_legal()
+            && let Some(result) = self.root.open_cached(key)
+        {
+            return result.map_err(|error| StoreError::io(operation, key, error));
+        }
+        self.blocking(operation, key, |root, key| root.open_file(key)).await
+    }
+}
+
+impl Root {
+    fn path_of(&self, key: &Key) -> PathBuf {
+        self.path.join(key.as_str())
+    }
+
+    fn open_file(&self, key: &Key) -> io::Result<LocalFile> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = rustix::fs::openat(&self.directory, key.as_str(), flags, Mode::empty())?;
+        LocalFile::new(file)
+    }
+
+    /// `None` where only a blocking open can tell.
+    fn open_cached(&self, key: &Key) -> Option<io::Result<LocalFile>> {
+        if !self.cached_opens.load(Ordering::Relaxed) {
+            return None;
+        }
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        match rustix::fs::openat2(&self.directory, key.as_str(), flags, Mode::empty(), ResolveFlags::CACHED) {
+            Ok(file) => Some(LocalFile::new(file)),
+            Err(rustix::io::Errno::NOENT) => Some(Err(io::ErrorKind::NotFound.into())),
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM | rustix::io::Errno::INVAL) => {
+                self.cached_opens.store(false, Ordering::Relaxed);
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn stat(&self, key: &Key) -> io::Result<Meta> {
+        let metadata = std::fs::metadata(self.path_of(key))?;
+        if !metadata.is_file() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Meta { size: metadata.len(), modified: metadata.modified().ok() })
+    }
+}
+
+fn too_large(key: &Key, size: u64, limit: usize) -> StoreError {
+    let reason = format!("it has {size} bytes, expected at most {limit}");
+    StoreError::new(StoreErrorKind::Invalid, Operation::Get, key, reason)
+}
+
+#[async_trait]
+impl Store for Filesystem {
+    fn name(&self) -> &'static str {
+        "filesystem"
+    }
+
+    async fn get(&self, key: &Key, limit: usize) -> Result<Bytes> {
+        let file = self.open_file(Operation::Get, key).await?;
+        let size = match usize::try_from(file.size()) {
+            Ok(size) if size <= limit => size,
+            _ => return Err(too_large(key, file.size(), limit)),
+        };
+        let mut buffer = vec![0; size];
+        match file.read_at_nowait(&mut buffer, 0) {
+            Ok(read) if read == size => return Ok(buffer.into()),
+            _ => {}
+        }
+        let read = move |_: &Root, _: &Key| file.read_exact_at(&mut buffer, 0).map(|()| buffer);
+        Ok(self.blocking(Operation::Get, key, read).await?.into())
+    }
+
+    async fn open(&self, key: &Key) -> Result<Object> {
+        let file = self.open_file(Operation::Open, key).await?;
+        Ok(Object { size: file.size(), data: ObjectData::File(Arc::new(file)) })
+    }
+
+    async fn head(&self, key: &Key) -> Result<Meta> {
+        if key.is_legal()
+            && let Some(result) = self.root.open_cached(key)
+        {
+            let file = result.map_err(|error| StoreError::io(Operation::Head, key, error))?;
+            return Ok(Meta { size: file.size(), modified: file.modified() });
+        }
+        self.blocking(Operation::Head, key, Root::stat).await
+    }
+
+    async fn put(&self, key: &Key, bytes: Bytes, durability: Durability) -> Result<()> {
+        self.blocking(Operation::Put, key, move |root, key| root.put(key, &bytes, durability)).await
+    }
+
+    async fn delete(&self, key: &Key, options: Delete) -> Result<bool> {
+        self.blocking(Operation::Delete, key, move |root, key| root.delete(key, options)).await
+    }
+
+    async fn list(&self, prefix: &Key, options: List) -> Result<Page> {
+        self.blocking(Operation::List, prefix, move |root, prefix| root.list(prefix, &options)).await
+    }
+
+    async fn exist(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        let Some(first) = keys.first() else { return Ok(Vec::new()) };
+        let keys = keys.to_vec();
+        let look = move |root: &Root, _: &Key| {
+            let exists = |key: &Key| match root.stat(key) {
+                Ok(_) => Ok(true),
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+                {
+                    Ok(false)
+                }
+                Err(error) => Err(error),
+            };
+            keys.iter().map(exists).collect()
+        };
+        self.blocking(Operation::Head, first, look).await
+    }
+
+    async fn stage(&self, key: &Key, resume: Option<&Checkpoint>) -> Result<Box<dyn Staged>> {
+        let resume = resume.cloned();
+        let open = move |root: &Root, key: &Key| stage::open(root, key, resume.as_ref());
+        let file = self.blocking(Operation::Stage, key, open).await?;
+        let length = file.length;
+        Ok(Box::new(stage::FileStage::new(self.clone(), key.clone(), file, length)))
+    }
+
+    async fn discard(&self, key: &Key) -> Result<()> {
+        let remove = |root: &Root, key: &Key| root.delete(key, Delete { prune_parents: 1 }).map(|_| ());
+        self.blocking(Operation::Delete, key, remove).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_directory_passes_the_suite() {
+        let directory = tempfile::tempdir().unwrap();
+        crate::conformance::run(&Filesystem::open(directory.path()).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_directory_passes_the_suite_without_cached_opens() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Filesystem::open(directory.path()).unwrap();
+        store.root.cached_opens.store(false, Ordering::Relaxed);
+        crate::conformance::run(&store).await;
+    }
+
+    #[tokio::test]
+    async fn nothing_half_written_is_left_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Filesystem::open(directory.path()).unwrap();
+        crate::conformance::run(&store).await;
+        assert_eq!(std::fs::read_dir(directory.path().join(TEMPORARY)).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,5 @@
+//! Decorators over any [`crate::Store`].
+
+mod observed;
+
+pub use observed::{Observed, Observer};

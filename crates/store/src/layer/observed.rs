@@ -1,0 +1,123 @@
+//! Tells an observer how each storage call went.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{
+    Checkpoint, Delete, Durability, Key, List, Meta, Object, Operation, Page, Result, Staged, Store,
+    StoreError,
+};
+
+/// Is told of every storage call. Called on the request's path: must be quick.
+pub trait Observer: Send + Sync + 'static {
+    /// `operation` took `elapsed`; `error` is given where it failed for another reason than absence.
+    fn observe(&self, operation: Operation, elapsed: Duration, error: Option<&StoreError>);
+}
+
+/// A store whose calls are observed.
+pub struct Observed<S> {
+    inner: S,
+    observer: Arc<dyn Observer>,
+}
+
+impl<S: Store> Observed<S> {
+    /// Observes `inner`.
+    pub fn new(inner: S, observer: Arc<dyn Observer>) -> Observed<S> {
+        Observed { inner, observer }
+    }
+}
+
+fn report<T>(
+    observer: &dyn Observer,
+    operation: Operation,
+    started: Instant,
+    result: Result<T>,
+) -> Result<T> {
+    let error = result.as_ref().err().filter(|error| !error.is_not_found());
+    observer.observe(operation, started.elapsed(), error);
+    result
+}
+
+/// Awaits a call of the inner store and reports it.
+macro_rules! observed {
+    ($self:ident, $operation:ident, $call:expr) => {{
+        let started = Instant::now();
+        let result = $call.await;
+        report(&*$self.observer, Operation::$operation, started, result)
+    }};
+}
+
+#[async_trait]
+impl<S: Store> Store for Observed<S> {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    async fn get(&self, key: &Key, limit: usize) -> Result<Bytes> {
+        observed!(self, Get, self.inner.get(key, limit))
+    }
+
+    async fn open(&self, key: &Key) -> Result<Object> {
+        observed!(self, Open, self.inner.open(key))
+    }
+
+    async fn head(&self, key: &Key) -> Result<Meta> {
+        observed!(self, Head, self.inner.head(key))
+    }
+
+    async fn put(&self, key: &Key, bytes: Bytes, durability: Durability) -> Result<()> {
+        observed!(self, Put, self.inner.put(key, bytes, durability))
+    }
+
+    async fn delete(&self, key: &Key, options: Delete) -> Result<bool> {
+        observed!(self, Delete, self.inner.delete(key, options))
+    }
+
+    async fn list(&self, prefix: &Key, options: List) -> Result<Page> {
+        observed!(self, List, self.inner.list(prefix, options))
+    }
+
+    async fn exist(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        observed!(self, Head, self.inner.exist(keys))
+    }
+
+    async fn stage(&self, key: &Key, resume: Option<&Checkpoint>) -> Result<Box<dyn Staged>> {
+        let inner = observed!(self, Stage, self.inner.stage(key, resume))?;
+        Ok(Box::new(ObservedStage { inner, observer: self.observer.clone() }))
+    }
+
+    async fn discard(&self, key: &Key) -> Result<()> {
+        observed!(self, Delete, self.inner.discard(key))
+    }
+}
+
+struct ObservedStage {
+    inner: Box<dyn Staged>,
+    observer: Arc<dyn Observer>,
+}
+
+#[async_trait]
+impl Staged for ObservedStage {
+    fn length(&self) -> u64 {
+        self.inner.length()
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        observed!(self, Stage, self.inner.write(bytes))
+    }
+
+    async fn checkpoint(&mut self) -> Result<Checkpoint> {
+        observed!(self, Checkpoint, self.inner.checkpoint())
+    }
+
+    async fn open(&mut self) -> Result<Object> {
+        observed!(self, Open, self.inner.open())
+    }
+
+    async fn publish(self: Box<Self>, key: &Key) -> Result<()> {
+        observed!(self, Publish, self.inner.publish(key))
+    }
+}

@@ -1,0 +1,229 @@
+//! The trait that every backend implements.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::error::optional;
+use crate::{Key, LocalFile, Result};
+
+/// A kind of storage call, for errors, logs and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Read a small object.
+    Get,
+    /// Open an object for reading.
+    Open,
+    /// Read from an opened object.
+    Read,
+    /// Look at an object's size.
+    Head,
+    /// Write a small object.
+    Put,
+    /// Remove an object.
+    Delete,
+    /// List names.
+    List,
+    /// Add to a staged object.
+    Stage,
+    /// Make what was staged so far durable.
+    Checkpoint,
+    /// Make a staged object visible at its name.
+    Publish,
+}
+
+impl Operation {
+    /// Every operation, in the order of the enum.
+    pub const ALL: [Operation; 10] = [
+        Operation::Get,
+        Operation::Open,
+        Operation::Read,
+        Operation::Head,
+        Operation::Put,
+        Operation::Delete,
+        Operation::List,
+        Operation::Stage,
+        Operation::Checkpoint,
+        Operation::Publish,
+    ];
+
+    /// The word in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Get => "get",
+            Operation::Open => "open",
+            Operation::Read => "read",
+            Operation::Head => "head",
+            Operation::Put => "put",
+            Operation::Delete => "delete",
+            Operation::List => "list",
+            Operation::Stage => "stage",
+            Operation::Checkpoint => "checkpoint",
+            Operation::Publish => "publish",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is known of an object without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Length in bytes.
+    pub size: u64,
+    /// When it was last written, by the store's clock.
+    pub modified: Option<SystemTime>,
+}
+
+/// An object opened for reading. It stays readable when the name is replaced or deleted meanwhile.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// Length in bytes at the time it was opened.
+    pub size: u64,
+    /// Where the bytes come from.
+    pub data: ObjectData,
+}
+
+/// Where an opened object's bytes come from.
+#[derive(Clone, Debug)]
+pub enum ObjectData {
+    /// A file on this machine.
+    File(Arc<LocalFile>),
+    /// Already in memory.
+    Bytes(Bytes),
+}
+
+/// When a write is on stable storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Before the call returns: survives loss of power.
+    Synced,
+    /// Some time after: survives a crash of the process, perhaps not of the machine.
+    Lazy,
+}
+
+/// How to delete.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Delete {
+    /// On stores with directories: how many levels of parent directories to remove when that leaves them empty.
+    pub prune_parents: u8,
+}
+
+/// What to list.
+#[derive(Clone, Debug)]
+pub struct List {
+    /// Only names directly below the prefix: deeper ones are answered as one [`Entry::Prefix`].
+    pub shallow: bool,
+    /// Only names greater than this one (relative to the prefix).
+    pub after: Option<String>,
+    /// At most this many entries.
+    pub limit: usize,
+}
+
+/// One line of a listing, relative to the listed prefix.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entry {
+    /// Names below this component exist (shallow listings only); no trailing slash.
+    Prefix(String),
+    /// An object.
+    Object(String),
+}
+
+impl Entry {
+    /// The name, of whichever kind.
+    pub fn name(&self) -> &str {
+        match self {
+            Entry::Prefix(name) | Entry::Object(name) => name,
+        }
+    }
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Entries in byte order of their names.
+    pub entries: Vec<Entry>,
+    /// Whether there may be more after the last entry.
+    pub more: bool,
+}
+
+/// How far a staged object is durable; kept by the caller in a record of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Bytes that are on stable storage.
+    pub length: u64,
+}
+
+/// An object being written, invisible until it is published.
+#[async_trait]
+pub trait Staged: Send + Sync {
+    /// Bytes written so far, durable or not.
+    fn length(&self) -> u64;
+
+    /// Adds bytes at the end. May keep them in a bounded buffer. Not atomic: after an error the length is that of
+    /// the last checkpoint.
+    async fn write(&mut self, bytes: Bytes) -> Result<()>;
+
+    /// Puts everything written so far on stable storage and says how far that is. Idempotent.
+    async fn checkpoint(&mut self) -> Result<Checkpoint>;
+
+    /// Opens what was written so far for reading.
+    async fn open(&mut self) -> Result<Object>;
+
+    /// Makes the object visible at `key`, whole, replacing what stood there. Atomic; durable when it returns
+    /// (data and name). Afterwards nothing staged is left.
+    async fn publish(self: Box<Self>, key: &Key) -> Result<()>;
+}
+
+/// Bytes by key.
+///
+/// Names are independent of each other; there are no directories, though backends may need some. A write is
+/// visible to every later read by name once it has returned.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The backend's name, for logs and metrics: `filesystem`, `memory`.
+    fn name(&self) -> &'static str;
+
+    /// Reads a whole object of at most `limit` bytes; a larger one is [`crate::StoreErrorKind::Invalid`].
+    async fn get(&self, key: &Key, limit: usize) -> Result<Bytes>;
+
+    /// Opens an object for reading.
+    async fn open(&self, key: &Key) -> Result<Object>;
+
+    /// Looks at an object.
+    async fn head(&self, key: &Key) -> Result<Meta>;
+
+    /// Writes a whole object, replacing what stood there. Atomic: readers see the old bytes or the new. Idempotent.
+    async fn put(&self, key: &Key, bytes: Bytes, durability: Durability) -> Result<()>;
+
+    /// Removes an object; says whether there was one. Idempotent, durable.
+    async fn delete(&self, key: &Key, options: Delete) -> Result<bool>;
+
+    /// Names below `prefix/`, in order. A listing finds candidates; a read by name decides. No such prefix is an
+    /// empty page.
+    async fn list(&self, prefix: &Key, options: List) -> Result<Page>;
+
+    /// Which of the keys exist, in their order.
+    async fn exist(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.push(optional(self.head(key).await)?.is_some());
+        }
+        Ok(found)
+    }
+
+    /// Begins a staged object with `key` as its private place, or goes on with one at its checkpoint; bytes
+    /// behind the checkpoint are dropped.
+    async fn stage(&self, key: &Key, resume: Option<&Checkpoint>) -> Result<Box<dyn Staged>>;
+
+    /// Removes what is staged at `key`. Idempotent.
+    async fn discard(&self, key: &Key) -> Result<()>;
+}
