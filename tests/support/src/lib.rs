@@ -1,1 +1,37 @@
-//! Work in progress.
+//! What the end-to-end tests stand on: real servers as child processes on free loopback ports, a strict HTTP
+//! client, seeded content and images.
+//!
+//! A helper that cannot do its work panics: here a panic is how a test reports.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
+#![allow(clippy::missing_panics_doc, reason = "every helper panics when it cannot do its work")]
+
+mod api;
+mod config;
+mod content;
+mod engines;
+mod http;
+mod image;
+mod incumbent;
+mod layout;
+mod log;
+mod process;
+mod registry;
+mod tls;
+mod tools;
+mod tree;
+
+pub use api::{Api, Pulled};
+pub use config::Config;
+pub use content::{Rng, bytes};
+pub use engines::{Containerd, Dockerd};
+pub use http::{Client, Connection, HttpError, Request, Response};
+pub use image::{Blob, Image, Index, Style};
+pub use incumbent::DockerRegistry;
+pub use layout::Layout;
+pub use log::LogLine;
+pub use process::{Process, free_port, pause, wait_until};
+pub use registry::{Builder, Registry, wharfinger_binary};
+pub use tls::{Authority, Identity};
+pub use tools::{Tool, go_tool, run_tool, system_tool, target_directory, try_tool};
+pub use tree::Tree;
+pub use wharfinger_oci::{Algorithm, Digest};

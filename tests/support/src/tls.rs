@@ -1,0 +1,103 @@
+//! Certificates made on the spot, and the client's side of TLS.
+
+use std::fs;
+use std::io;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+/// A certificate authority of a test's own.
+#[derive(Clone)]
+pub struct Authority {
+    certificate: CertificateDer<'static>,
+    pem: String,
+    issuer: Arc<Issuer<'static, KeyPair>>,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Authority")
+    }
+}
+
+/// A server's certificate and key, as files.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Certificate, PEM.
+    pub certificate: PathBuf,
+    /// Private key, PEM.
+    pub key: PathBuf,
+    /// The certificate itself, to compare with what a server shows.
+    pub der: Vec<u8>,
+}
+
+impl Authority {
+    /// A new authority.
+    pub fn new() -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters of an authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, "Wharfinger test authority");
+        let key = KeyPair::generate().expect("a key pair");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let pem = certificate.pem();
+        let certificate = certificate.der().clone();
+        Authority { certificate, pem, issuer: Arc::new(Issuer::new(params, key)) }
+    }
+
+    /// Its certificate, PEM, for clients that take a file.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// Issues a certificate for 127.0.0.1 and localhost, written into `directory`.
+    pub fn issue(&self, directory: &Path) -> Identity {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let params = CertificateParams::new(names).expect("parameters of a certificate");
+        let key = KeyPair::generate().expect("a key pair");
+        let signed = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let identity = Identity {
+            certificate: directory.join("server.crt"),
+            key: directory.join("server.key"),
+            der: signed.der().to_vec(),
+        };
+        fs::write(&identity.certificate, signed.pem()).expect("the certificate is written");
+        fs::write(&identity.key, key.serialize_pem()).expect("the key is written");
+        identity
+    }
+
+    /// A client configuration that trusts this authority alone and offers `protocols` (ALPN).
+    pub fn client_config(&self, protocols: &[&str]) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).expect("the authority's certificate is usable");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("TLS 1.2 and 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config
+    }
+
+    /// Completes a handshake over `socket`.
+    pub fn connect(&self, socket: TcpStream) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+        let config = Arc::new(self.client_config(&["http/1.1"]));
+        let name = ServerName::try_from("127.0.0.1").expect("an address is a server name");
+        let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        let mut stream = StreamOwned::new(connection, socket);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(stream)
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Authority::new()
+    }
+}

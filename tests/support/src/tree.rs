@@ -1,0 +1,71 @@
+//! Names and bytes below a directory, to compare before and after.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use wharfinger_oci::Digest;
+
+/// Every file below a directory with its length and digest; empty directories with neither.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Tree(BTreeMap<String, Option<(u64, Digest)>>);
+
+impl Tree {
+    /// Reads everything below `root`; empty when it does not exist.
+    pub fn read(root: &Path) -> Tree {
+        let mut tree = Tree(BTreeMap::new());
+        tree.walk(root, "");
+        tree
+    }
+
+    fn walk(&mut self, directory: &Path, prefix: &str) {
+        let Ok(entries) = fs::read_dir(directory) else { return };
+        let mut empty = true;
+        for entry in entries {
+            let entry = entry.expect("a directory entry");
+            empty = false;
+            let name = format!("{prefix}/{}", entry.file_name().to_string_lossy());
+            if entry.file_type().expect("a file type").is_dir() {
+                self.walk(&entry.path(), &name);
+            } else {
+                let bytes = fs::read(entry.path()).expect("a readable file");
+                self.0.insert(name, Some((bytes.len() as u64, Digest::sha256(&bytes))));
+            }
+        }
+        if empty && !prefix.is_empty() {
+            self.0.insert(format!("{prefix}/"), None);
+        }
+    }
+
+    /// The names below `prefix` (which begins with a slash).
+    pub fn names(&self, prefix: &str) -> Vec<&str> {
+        self.0.keys().filter(|name| name.starts_with(prefix)).map(String::as_str).collect()
+    }
+
+    /// Only what `keep` says yes to.
+    #[must_use]
+    pub fn filter(&self, keep: impl Fn(&str) -> bool) -> Tree {
+        Tree(self.0.iter().filter(|(name, _)| keep(name)).map(|(name, file)| (name.clone(), *file)).collect())
+    }
+
+    /// Lines that say what `other` has more (`+`), less (`-`) or with other bytes (`!`).
+    pub fn differences(&self, other: &Tree) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (name, file) in &self.0 {
+            match other.0.get(name) {
+                None => lines.push(format!("- {name}")),
+                Some(there) if there != file => lines.push(format!("! {name}")),
+                Some(_) => {}
+            }
+        }
+        lines.extend(other.0.keys().filter(|name| !self.0.contains_key(*name)).map(|name| format!("+ {name}")));
+        lines
+    }
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
