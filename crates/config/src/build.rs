@@ -1,0 +1,125 @@
+//! The tree to the typed [`Config`].
+
+mod access;
+mod auth;
+mod http;
+mod storage;
+
+use std::collections::BTreeMap;
+
+use crate::config::auth::Auth;
+use crate::config::{
+    Admin, Config, Health, IndexChildren, Log, LogFormat, LogLevel, Platform, UrlRules, Validation,
+};
+use crate::diagnostic::{Origin, Problems};
+use crate::read::Reader;
+use crate::tree::Node;
+
+/// Reads everything; where a value is wrong the default stands in, and the problem is noted.
+/// `file` is the configuration file's name, if there is one.
+pub(crate) fn build(file: Option<&str>, root: &Node, problems: &mut Problems) -> Config {
+    let mut reader = Reader::new(root, problems);
+    version(file, &mut reader);
+    let auth = auth::auth(&mut reader);
+    let identified = auth != Auth::None;
+    Config {
+        log: log(&mut reader),
+        storage: storage::storage(file, &mut reader),
+        auth,
+        access: access::access(&mut reader, identified),
+        http: http::http(&mut reader),
+        catalog_max_entries: page(&mut reader, "catalog.maxentries"),
+        tags_max_entries: page(&mut reader, "tags.maxtags"),
+        validation: validation(&mut reader),
+        health: health(&mut reader),
+        admin: Admin { socket: reader.optional("admin.socket") },
+    }
+}
+
+/// What holds with no configuration at all.
+pub(crate) fn defaults() -> Config {
+    build(None, &Node::empty(Origin::Default), &mut Problems::default())
+}
+
+fn version(file: Option<&str>, reader: &mut Reader<'_, '_>) {
+    match reader.optional::<String>("version").as_deref() {
+        Some("0.1") => {}
+        Some(other) => reader.error("version", format!("{other:?} is not known; write `version: 0.1`")),
+        None if file.is_some() => reader.error("version", "has to be given: `version: 0.1`"),
+        None => {}
+    }
+}
+
+fn log(reader: &mut Reader<'_, '_>) -> Log {
+    let old: Option<LogLevel> = reader.optional("loglevel");
+    let level = match (reader.has("log.level"), old) {
+        (false, Some(old)) => old,
+        _ => reader.value("log.level"),
+    };
+    let mut format = reader.value("log.formatter");
+    if format == LogFormat::Logstash {
+        reader.warn("log.formatter", "logstash is written as json, without Logstash's own field names");
+        format = LogFormat::Json;
+    }
+    let fields: BTreeMap<String, String> =
+        reader.map("log.fields").into_iter().map(|(name, values)| (name, values.join(","))).collect();
+    Log { level, format, fields, access_log: !reader.value::<bool>("log.accesslog.disabled") }
+}
+
+/// The most entries of a page; like Distribution, 0 and less mean the default.
+fn page(reader: &mut Reader<'_, '_>, path: &str) -> u64 {
+    let given: i64 = reader.value(path);
+    u64::try_from(given).ok().filter(|given| *given > 0).unwrap_or(1000)
+}
+
+fn validation(reader: &mut Reader<'_, '_>) -> Validation {
+    let enabled: bool = reader.value("validation.enabled");
+    let disabled: bool = reader.value("validation.disabled");
+    let rules = UrlRules {
+        allow: reader.list("validation.manifests.urls.allow").unwrap_or_default(),
+        deny: reader.list("validation.manifests.urls.deny").unwrap_or_default(),
+    };
+    let children = index_children(reader);
+    if disabled && !enabled {
+        return Validation { manifest_urls: None, index_children: IndexChildren::None };
+    }
+    Validation { manifest_urls: Some(rules), index_children: children }
+}
+
+fn index_children(reader: &mut Reader<'_, '_>) -> IndexChildren {
+    const WHICH: &str = "validation.manifests.indexes.platforms";
+    const LIST: &str = "validation.manifests.indexes.platformlist";
+    let platforms = reader.sections(LIST, |element| {
+        let platform =
+            Platform { architecture: element.optional("architecture")?, os: element.optional("os")? };
+        Some(platform)
+    });
+    let complete = platforms.as_ref().map(Vec::len) == reader.node(LIST).map(|node| node.elements().len());
+    if !complete {
+        reader.error(LIST, "every platform needs architecture and os");
+    }
+    match reader.value::<String>(WHICH).to_lowercase().as_str() {
+        "all" => IndexChildren::All,
+        "none" => IndexChildren::None,
+        "list" => {
+            let platforms = platforms.unwrap_or_default();
+            if platforms.is_empty() {
+                reader.error(WHICH, format!("list needs platforms in {LIST}"));
+            }
+            IndexChildren::List(platforms)
+        }
+        other => {
+            reader.error(WHICH, crate::value::not_one_of(other, &["all", "none", "list"]));
+            IndexChildren::All
+        }
+    }
+}
+
+fn health(reader: &mut Reader<'_, '_>) -> Health {
+    let threshold: u64 = reader.value("health.storagedriver.threshold");
+    let mut interval = reader.value("health.storagedriver.interval");
+    if interval == std::time::Duration::ZERO {
+        interval = std::time::Duration::from_secs(10);
+    }
+    Health { enabled: reader.value("health.storagedriver.enabled"), interval, threshold: threshold.max(1) }
+}

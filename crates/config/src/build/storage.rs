@@ -1,0 +1,88 @@
+//! `storage`.
+
+use std::path::PathBuf;
+
+use crate::config::storage::{Cache, CacheKind, Delete, Filesystem, Storage, UploadPurging};
+use crate::keys::{Kind, Schema};
+use crate::read::Reader;
+
+/// Where Distribution keeps its data when a file names the driver alone.
+const DISTRIBUTION_ROOT: &str = "/var/lib/registry";
+
+pub(super) fn storage(file: Option<&str>, reader: &mut Reader<'_, '_>) -> Storage {
+    one_driver(file, reader);
+    Storage {
+        filesystem: Filesystem { root: root_directory(reader) },
+        read_only: reader.value("storage.maintenance.readonly.enabled"),
+        upload_purging: upload_purging(reader),
+        delete: Delete {
+            enabled: reader.value("storage.delete.enabled"),
+            by_digest: reader.value("storage.delete.by_digest"),
+        },
+        redirect_disabled: reader.value("storage.redirect.disable"),
+        cache: cache(reader),
+    }
+}
+
+fn root_directory(reader: &mut Reader<'_, '_>) -> PathBuf {
+    const ROOT: &str = "storage.filesystem.rootdirectory";
+    match reader.optional(ROOT) {
+        Some(root) => root,
+        None if reader.has("storage.filesystem") => PathBuf::from(DISTRIBUTION_ROOT),
+        None => reader.value(ROOT),
+    }
+}
+
+/// Exactly one driver has to be named in a file; without a file there is a default.
+fn one_driver(file: Option<&str>, reader: &mut Reader<'_, '_>) {
+    let found = chosen(reader, "storage");
+    if found.len() > 1 {
+        let hint = "name one; from the environment, REGISTRY_STORAGE=filesystem replaces what the file says";
+        reader.error("storage", format!("more than one storage driver: {}; {hint}", found.join(" and ")));
+    }
+    // A key that is no known setting was meant as a driver, and was reported as such.
+    let schema = Schema::root().child("storage");
+    let stranger = reader.node("storage").is_some_and(|node| {
+        node.entries().iter().any(|entry| schema.is_some_and(|schema| schema.child(&entry.key).is_none()))
+    });
+    if found.is_empty() && !stranger && file.is_some() {
+        reader.error("storage", "no storage driver is named; give storage.filesystem.rootdirectory");
+    }
+}
+
+/// The driver sections below `section`, each with the place where it stands.
+pub(super) fn chosen(reader: &Reader<'_, '_>, section: &str) -> Vec<String> {
+    let (Some(node), Some(schema)) = (reader.node(section), Schema::root().child(section)) else {
+        return Vec::new();
+    };
+    node.entries()
+        .iter()
+        .filter(|entry| schema.child(&entry.key).is_some_and(|child| child.kind() == Kind::Driver))
+        .map(|entry| format!("{} ({})", entry.key, entry.origin))
+        .collect()
+}
+
+fn upload_purging(reader: &mut Reader<'_, '_>) -> UploadPurging {
+    const INTERVAL: &str = "storage.maintenance.uploadpurging.interval";
+    let purging = UploadPurging {
+        enabled: reader.value("storage.maintenance.uploadpurging.enabled"),
+        age: reader.value("storage.maintenance.uploadpurging.age"),
+        interval: reader.value(INTERVAL),
+        dry_run: reader.value("storage.maintenance.uploadpurging.dryrun"),
+    };
+    if purging.enabled && purging.interval.is_zero() {
+        reader.error(INTERVAL, "has to be longer than 0");
+    }
+    purging
+}
+
+fn cache(reader: &mut Reader<'_, '_>) -> Cache {
+    const NAMES: [&str; 2] = ["storage.cache.blobdescriptor", "storage.cache.layerinfo"];
+    let name = if reader.has(NAMES[0]) || !reader.has(NAMES[1]) { NAMES[0] } else { NAMES[1] };
+    let kind = reader.optional(name).unwrap_or(CacheKind::InMemory);
+    if kind == CacheKind::Redis {
+        reader
+            .warn(name, "redis is not implemented yet; the in-memory cache stands in, one for each instance");
+    }
+    Cache { kind, entries: reader.value("storage.cache.blobdescriptorsize") }
+}

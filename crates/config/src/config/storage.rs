@@ -1,0 +1,81 @@
+//! Where content lies, and what may be done to it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::value::choice;
+
+/// The store and its rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storage {
+    /// The directory that holds everything.
+    pub filesystem: Filesystem,
+    /// Refuse every push and delete.
+    pub read_only: bool,
+    /// Sweeping of forgotten uploads.
+    pub upload_purging: UploadPurging,
+    /// Deletion through the API.
+    pub delete: Delete,
+    /// Never send a client to the store itself; of no effect on a directory.
+    pub redirect_disabled: bool,
+    /// The cache of blob descriptors.
+    pub cache: Cache,
+}
+
+/// A plain directory as store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Filesystem {
+    /// The directory; `docker/registry/v2` lies below it.
+    pub root: PathBuf,
+}
+
+/// Sweeping of uploads that nobody goes on with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UploadPurging {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Age after which an upload is forgotten.
+    pub age: Duration,
+    /// Time between two sweeps.
+    pub interval: Duration,
+    /// Only log what would be removed.
+    pub dry_run: bool,
+}
+
+/// Deletion through the API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delete {
+    /// Whether tags, manifests and blobs may be deleted.
+    pub enabled: bool,
+    /// What deleting a manifest by digest does to its tags.
+    pub by_digest: DeleteByDigest,
+}
+
+choice! {
+    /// What deleting a manifest by digest does when tags point to it.
+    DeleteByDigest {
+        /// The tags go with it (distribution-spec, "Deleting Manifests").
+        UntagAll = "untag-all",
+        /// It is refused until the tags are gone.
+        RefuseIfTagged = "refuse-if-tagged",
+    }
+}
+
+/// The cache of blob descriptors; an in-memory one is always there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cache {
+    /// What the file asks for.
+    pub kind: CacheKind,
+    /// Entries of the in-memory cache.
+    pub entries: u64,
+}
+
+choice! {
+    /// Kind of descriptor cache.
+    CacheKind {
+        /// In this process.
+        InMemory = "inmemory",
+        /// In Redis; not implemented yet, the in-memory one stands in.
+        Redis = "redis",
+    }
+}
