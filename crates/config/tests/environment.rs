@@ -99,7 +99,7 @@ fn a_number_is_an_index_into_a_list() {
         ("REGISTRY_HTTP_TLS_KEY", "/k"),
     ];
     let config = load(&text, &env).unwrap().config;
-    let policy = config.access.policy.unwrap();
+    let policy = config.access.policy;
     assert_eq!((policy[0].actions.len(), policy[1].repositories[0].as_str()), (2, "b"));
     assert_eq!(config.http.tls.unwrap().client_cas, [PathBuf::from("/ca")]);
     let lines = errors(load(&text, &[("REGISTRY_ACCESS_POLICY_2_WHO", "[anonymous]")]));

@@ -227,17 +227,17 @@ fn numbers_are_texts_where_a_text_is_wanted() {
 #[test]
 fn the_policy_table_is_read_whole() {
     let more = "access:\n  policy:\n    - repositories: [\"team/*\"]\n      who: [\"user:alice\", \"token:ci\"]\n      \
-                actions: [pull, push, delete]\n    - {repositories: \"**\", who: anonymous, actions: pull}\n  \
+                actions: [pull, push, delete]\n    - {repositories: \"*\", who: anonymous, actions: pull}\n  \
                 catalog: [authenticated]\n  trusted_proxy: {addresses: [10.0.0.0/8, \"::1\"]}\n";
     let access = plain_and(more).unwrap().config.access;
-    let rules = access.policy.unwrap();
+    let rules = access.policy;
     assert_eq!(rules[0].who, [Who::User("alice".into()), Who::TokenSubject("ci".into())]);
     assert_eq!(rules[0].actions, [Action::Pull, Action::Push, Action::Delete]);
     assert_eq!(
         (&rules[1].who[..], &rules[1].repositories[..]),
-        (&[Who::Anonymous][..], &["**".to_owned()][..])
+        (&[Who::Anonymous][..], &["*".to_owned()][..])
     );
-    assert_eq!(access.catalog, Some(vec![Who::Authenticated]));
+    assert_eq!(access.catalog, [Who::Authenticated]);
     let proxy = access.trusted_proxy.unwrap();
     assert_eq!((proxy.addresses.len(), proxy.user_header.as_str()), (2, "X-Remote-User"));
 }
@@ -261,14 +261,37 @@ fn a_rule_that_could_never_apply_is_refused() {
 }
 
 #[test]
-fn a_table_without_rules_allows_nothing_and_is_never_taken_for_no_table() {
-    assert!(
-        errors(plain_and("access:\n  policy:\n"))[0].starts_with("config.yml:6: access.policy: has no value")
-    );
-    assert_eq!(plain_and("access: {policy: []}\n").unwrap().config.access.policy, Some(Vec::new()));
-    assert_eq!(plain_and("").unwrap().config.access.policy, None);
+fn an_empty_table_is_refused_as_it_would_be_none() {
+    for empty in ["", " []", " null"] {
+        let lines = errors(plain_and(&format!("access:\n  policy:{empty}\n")));
+        assert!(lines[0].starts_with("config.yml:6: access.policy: is empty"), "{lines:?}");
+    }
+    assert!(errors(plain_and("access: {catalog: []}\n"))[0].contains("access.catalog: is empty"));
+    assert_eq!(plain_and("").unwrap().config.access, Access::default());
+}
+
+#[test]
+fn rules_for_users_warn_when_nothing_tells_who_a_client_is() {
     let loaded = plain_and("access: {catalog: [authenticated]}\n").unwrap();
     assert!(warnings(&loaded)[0].contains("tells who a client is"), "{:?}", warnings(&loaded));
+    let loaded =
+        plain_and("auth: {htpasswd: {realm: a, path: b}}\naccess: {catalog: [authenticated]}\n").unwrap();
+    assert_eq!(warnings(&loaded), Vec::<String>::new());
+}
+
+#[test]
+fn an_algorithm_that_cannot_be_verified_is_left_out_and_never_leaves_all_of_them() {
+    let token = |list: &str| {
+        plain_and(&format!(
+            "auth:\n  token: {{realm: a, service: b, issuer: c, jwks: d, signingalgorithms: {list}}}\n"
+        ))
+    };
+    let loaded = token("[ES512, ES256]").unwrap();
+    assert!(warnings(&loaded)[0].contains("ES512 is not implemented"), "{:?}", warnings(&loaded));
+    let Auth::Token(token_auth) = loaded.config.auth else { panic!() };
+    assert_eq!(token_auth.signing_algorithms, ["ES256"]);
+    assert!(errors(token("[ES512]"))[0].contains("leaves no algorithm"));
+    assert!(errors(token("[HS256]"))[0].contains("\"HS256\" is not accepted"));
 }
 
 #[test]

@@ -117,7 +117,8 @@ fn every_supported_key_changes_the_configuration() {
 
 #[test]
 fn every_default_can_be_written_out() {
-    for key in supported().filter(|key| !key.path.contains('*')) {
+    // Any key of auth.token asks for the whole section.
+    for key in supported().filter(|key| !key.path.contains('*') && !key.path.starts_with("auth.token")) {
         let Some(default) = key.default else { continue };
         let loaded = wharfinger_config::load(None, vars(&[(&key.variable(), default)]), &[]).unwrap();
         assert_eq!(loaded.config, Config::default(), "{}", key.path);

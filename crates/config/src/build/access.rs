@@ -4,22 +4,22 @@ use wharfinger_oci::Action;
 
 use crate::config::access::{Access, Glob, PolicyAction, Rule, TrustedProxy, Who};
 use crate::read::Reader;
+use crate::tree::Node;
 
 /// Reads the policy table; `identified` says whether `auth` tells who a client is.
 pub(super) fn access(reader: &mut Reader<'_, '_>, identified: bool) -> Access {
-    // `policy:` with its rules commented out would open everything.
+    // `policy:` with its rules commented out would be no table at all, and open everything.
     for path in ["access.policy", "access.catalog"] {
-        if reader.has(path) && reader.node(path).is_none() {
-            reader.error(path, "has no value; write [] to allow nobody, or remove the key");
+        if reader.has(path) && !reader.node(path).is_some_and(Node::says_something) {
+            reader.error(path, "is empty; name somebody, or remove the key to leave it to auth");
         }
     }
     let access = Access {
-        policy: reader.sections("access.policy", rule),
-        catalog: reader.list("access.catalog"),
+        policy: reader.sections("access.policy", rule).unwrap_or_default(),
+        catalog: reader.list("access.catalog").unwrap_or_default(),
         trusted_proxy: trusted_proxy(reader),
     };
-    let mut all =
-        access.policy.iter().flatten().flat_map(|rule| &rule.who).chain(access.catalog.iter().flatten());
+    let mut all = access.policy.iter().flat_map(|rule| &rule.who).chain(&access.catalog);
     if !identified && access.trusted_proxy.is_none() && all.any(|who| *who != Who::Anonymous) {
         reader.warn("access", "names users, but neither auth nor access.trusted_proxy tells who a client is");
     }

@@ -61,13 +61,24 @@ fn algorithms(reader: &mut Reader<'_, '_>) -> Vec<String> {
         .and_then(|key| key.default)
         .map(|list| list.trim_matches(['[', ']']).split(", ").map(str::to_owned).collect())
         .unwrap_or_default();
-    let given: Vec<String> = reader.list(ALGORITHMS).unwrap_or_default();
+    let mut given: Vec<String> = reader.list(ALGORITHMS).unwrap_or_default();
     if given.is_empty() {
         return known;
+    }
+    // Distribution 3 knows ES512, we cannot verify it: refusing such tokens is safe.
+    if given.iter().any(|name| name == "ES512") {
+        reader.warn(ALGORITHMS, "ES512 is not implemented; tokens signed with it are refused");
+        given.retain(|name| name != "ES512");
     }
     for name in given.iter().filter(|name| !known.contains(name)) {
         let message = format!("{} is not accepted; known are {}", quoted(name), known.join(", "));
         reader.error(ALGORITHMS, message);
+    }
+    if given.is_empty() {
+        reader.error(
+            ALGORITHMS,
+            format!("leaves no algorithm that is accepted; known are {}", known.join(", ")),
+        );
     }
     given
 }

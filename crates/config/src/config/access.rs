@@ -8,10 +8,11 @@ use crate::value::{FromScalar, quoted};
 /// The policy table. Without one, whoever passes `auth` may do everything, as in Distribution.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Access {
-    /// Rules; a request is allowed if one of them allows it. None: no table; empty: nothing is allowed.
-    pub policy: Option<Vec<Rule>>,
-    /// Who may list all repositories. None: no rule of its own for the catalog.
-    pub catalog: Option<Vec<Who>>,
+    /// Rules, in order: the first pattern that matches the repository, among the rules that list the action,
+    /// decides. Empty: there is no table (an empty list in the file is refused).
+    pub policy: Vec<Rule>,
+    /// Who may list all repositories. Empty: nobody where there is a policy, else whoever passes `auth`.
+    pub catalog: Vec<Who>,
     /// A proxy in front that authenticates users and names them in a header.
     pub trusted_proxy: Option<TrustedProxy>,
 }
@@ -19,7 +20,7 @@ pub struct Access {
 /// One line of the policy table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// Globs over repository names.
+    /// Globs over repository names; `*` matches slashes too.
     pub repositories: Vec<String>,
     /// Who it is for.
     pub who: Vec<Who>,
@@ -85,7 +86,7 @@ impl FromScalar for Glob {
         let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/*?[]{}!,".contains(c);
         match text.chars().find(|c| !known(*c)) {
             _ if text.is_empty() => {
-                Err("an empty pattern matches no repository; for all of them write \"**\"".into())
+                Err("an empty pattern matches no repository; for all of them write \"*\"".into())
             }
             Some(c) => Err(format!("no repository name contains {c:?}, so {} can never match", quoted(text))),
             None if text.starts_with('/') => {

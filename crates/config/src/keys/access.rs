@@ -2,8 +2,8 @@
 
 use super::{Key, Kind, Safety};
 
-/// What signatures a token may carry: every asymmetric algorithm that Distribution 3 knows.
-const ALGORITHMS: &str = "[EdDSA, RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512]";
+/// What signatures a token may carry: every asymmetric algorithm that Distribution 3 knows and we can verify.
+const ALGORITHMS: &str = "[EdDSA, RS256, RS384, RS512, ES256, ES384, PS256, PS384, PS512]";
 
 pub(super) const KEYS: &[Key] = &[
     Key::new("auth", Kind::Section, "How clients show who they are: one of the sections below, or none."),
@@ -42,21 +42,33 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("auth.silly.service", Kind::Text, "").part(),
     Key::new("access", Kind::Section, "Who may do what. Without it whoever passes auth may do everything.")
         .ours(),
-    Key::new("access.policy", Kind::Sections, "Rules; a request is allowed if one of them allows it.")
-        .example("[{repositories: [\"**\"], who: [authenticated], actions: [pull]}]")
-        .ours(),
-    Key::new("access.policy.*.repositories", Kind::List, "Globs over repository names, such as team/*.")
-        .example("[\"team/*\"]")
-        .ours(),
+    Key::new(
+        "access.policy",
+        Kind::Sections,
+        "Rules; of those that list the action, the first pattern that matches the repository decides.",
+    )
+    .example("[{repositories: [\"*\"], who: [authenticated], actions: [pull]}]")
+    .ours(),
+    Key::new(
+        "access.policy.*.repositories",
+        Kind::List,
+        "Globs over repository names, such as team/*; * matches slashes too.",
+    )
+    .example("[\"team/*\"]")
+    .ours(),
     Key::new("access.policy.*.who", Kind::List, "Any of anonymous, authenticated, user:NAME, token:SUBJECT.")
         .example("[\"user:alice\"]")
         .ours(),
     Key::new("access.policy.*.actions", Kind::List, "Any of pull, push, delete.")
         .example("[pull, push]")
         .ours(),
-    Key::new("access.catalog", Kind::List, "Who may list all repositories, in the words of policy's who.")
-        .example("[authenticated]")
-        .ours(),
+    Key::new(
+        "access.catalog",
+        Kind::List,
+        "Who may list all repositories, in the words of who; with a policy and without this nobody.",
+    )
+    .example("[authenticated]")
+    .ours(),
     Key::new("access.trusted_proxy", Kind::Section, "A proxy in front that authenticates users.").ours(),
     Key::new(
         "access.trusted_proxy.addresses",
