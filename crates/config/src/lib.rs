@@ -1,9 +1,9 @@
 //! One typed [`Config`] from a `config.yml` as Distribution 2.8 and 3.x write it, its `REGISTRY_*` environment,
 //! and keys of our own.
 //!
-//! The way of a value: [`yaml`](mod@yaml) reads the file into a tree that knows file and line of everything,
-//! [`env`](mod@env) lays the environment over it, [`check`](mod@check) holds the tree against the one table of
-//! keys ([`keys`]), and [`build`](mod@build) reads the typed [`Config`] out of it. The sample file, the
+//! The way of a value: `yaml` reads the file into a tree that knows file and line of everything,
+//! `env` lays the environment over it, `check` holds the tree against the one table of
+//! keys ([`keys`]), and `build` reads the typed [`Config`] out of it. The sample file, the
 //! reference page and all defaults come from the same table.
 
 mod build;
