@@ -27,7 +27,8 @@ fn an_image_comes_back_byte_for_byte() {
 fn blobs_of_awkward_sizes_come_back() {
     let registry = Registry::start();
     let api = registry.api();
-    for size in [0, 1, 2, 511, 65_535, 65_536, 65_537, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (20 << 20) + 1] {
+    for size in [0, 1, 2, 511, 65_535, 65_536, 65_537, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (20 << 20) + 1]
+    {
         let content = bytes(size as u64, size);
         let digest = api.push_blob("sizes", &content);
         assert!(api.pull_blob("sizes", &digest) == content, "{size} bytes came back as other bytes");
@@ -73,7 +74,9 @@ fn ranges_of_a_blob_are_exact() {
         api.send(Request::new("GET", &format!("/v2/ranges/blobs/{digest}")).header("Range", range))
     };
     let last = content.len() - 1;
-    for (first, end) in [(0, 0), (0, 9), (1, last), (1_048_575, 1_048_576), (1_048_576, 2_097_151), (last, last)] {
+    for (first, end) in
+        [(0, 0), (0, 9), (1, last), (1_048_575, 1_048_576), (1_048_576, 2_097_151), (last, last)]
+    {
         let answer = get(&format!("bytes={first}-{end}")).expect(206);
         assert_eq!(answer.required("content-range"), format!("bytes {first}-{end}/{}", content.len()));
         assert!(answer.body == content[first..=end], "bytes {first}-{end} are others");

@@ -146,7 +146,13 @@ impl Api {
 
     /// PUT of a manifest (end-7); the answer is the caller's to judge.
     #[track_caller]
-    pub fn put_manifest(&self, repository: &str, reference: &str, media_type: &str, manifest: &[u8]) -> Response {
+    pub fn put_manifest(
+        &self,
+        repository: &str,
+        reference: &str,
+        media_type: &str,
+        manifest: &[u8],
+    ) -> Response {
         let request = Request::new("PUT", &format!("/v2/{repository}/manifests/{reference}"))
             .header("Content-Type", media_type)
             .body(manifest);
@@ -177,7 +183,11 @@ impl Api {
     #[track_caller]
     pub fn pull_blob(&self, repository: &str, digest: &Digest) -> Vec<u8> {
         let answer = self.get(&format!("/v2/{repository}/blobs/{digest}")).expect(200);
-        assert_eq!(Digest::of(digest.algorithm(), &answer.body), *digest, "a blob with other bytes than its digest");
+        assert_eq!(
+            Digest::of(digest.algorithm(), &answer.body),
+            *digest,
+            "a blob with other bytes than its digest"
+        );
         answer.body
     }
 
@@ -223,7 +233,9 @@ impl Api {
         while let Some(target) = next.take() {
             let answer = self.get(&target).expect(200);
             let page = answer.json();
-            names.extend(page[key].as_array().into_iter().flatten().map(|name| name.as_str().unwrap().to_owned()));
+            names.extend(
+                page[key].as_array().into_iter().flatten().map(|name| name.as_str().unwrap().to_owned()),
+            );
             next = answer.header("link").map(next_page);
         }
         names
@@ -272,7 +284,8 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let word =
+            chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for place in 0..4 {
             let digit = DIGITS[(word >> (18 - 6 * place) & 63) as usize] as char;
             out.push(if place <= chunk.len() { digit } else { '=' });

@@ -32,7 +32,12 @@ impl fmt::Display for HttpError {
             HttpError::Io(error) => write!(f, "connection failed: {error}"),
             HttpError::Malformed(what) => write!(f, "not HTTP/1.1: {what}"),
             HttpError::Truncated { response, error } => {
-                write!(f, "body of the {} ended after {} bytes: {error}", response.status, response.body.len())
+                write!(
+                    f,
+                    "body of the {} ended after {} bytes: {error}",
+                    response.status,
+                    response.body.len()
+                )
             }
         }
     }
@@ -282,8 +287,7 @@ impl Connection {
                 if line.is_empty() {
                     break;
                 }
-                let (name, value) =
-                    line.split_once(':').ok_or_else(|| HttpError::Malformed(line.clone()))?;
+                let (name, value) = line.split_once(':').ok_or_else(|| HttpError::Malformed(line.clone()))?;
                 headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
             }
             if status >= 200 {
@@ -324,7 +328,10 @@ impl Connection {
         let before = body.len();
         (&mut self.stream).take(length as u64).read_to_end(body)?;
         if body.len() - before < length {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{length} bytes were announced")));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("{length} bytes were announced"),
+            ));
         }
         Ok(())
     }
@@ -349,7 +356,10 @@ impl Connection {
         let mut line = Vec::new();
         (&mut self.stream).take(64 * 1024).read_until(b'\n', &mut line)?;
         if line.last() != Some(&b'\n') {
-            return Err(HttpError::Io(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed")));
+            return Err(HttpError::Io(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the connection was closed",
+            )));
         }
         line.pop();
         if line.last() == Some(&b'\r') {

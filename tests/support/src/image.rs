@@ -1,14 +1,16 @@
 //! Images made in memory: layers that are real tar archives, OCI or Docker manifests, indexes.
 
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fs, io};
 
 use serde_json::{Value, json};
 use wharfinger_oci::media_type;
-use wharfinger_oci::{Algorithm, Digest};
+use wharfinger_oci::{Algorithm, Digest, Hasher};
 
 use crate::content::{Rng, bytes};
+use crate::gzip::Gzip;
 
 /// Which family of media types an image speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +45,8 @@ impl Style {
 
     fn layer(self) -> &'static str {
         match self {
-            Style::Oci => "application/vnd.oci.image.layer.v1.tar",
-            Style::Docker => "application/vnd.docker.image.rootfs.diff.tar",
+            Style::Oci => "application/vnd.oci.image.layer.v1.tar+gzip",
+            Style::Docker => "application/vnd.docker.image.rootfs.diff.tar.gzip",
         }
     }
 }
@@ -62,6 +64,8 @@ pub struct Blob {
     pub digest: Digest,
     /// Length in bytes.
     pub size: u64,
+    /// Digest of the archive inside, where the blob is a compressed layer.
+    diff_id: Digest,
     content: Content,
 }
 
@@ -69,7 +73,7 @@ impl Blob {
     /// A blob of those bytes.
     pub fn new(content: Vec<u8>) -> Blob {
         let digest = Digest::sha256(&content);
-        Blob { digest, size: content.len() as u64, content: Content::Memory(content.into()) }
+        Blob { digest, size: content.len() as u64, diff_id: digest, content: Content::Memory(content.into()) }
     }
 
     /// A blob of `length` bytes that `seed` decides.
@@ -77,27 +81,18 @@ impl Blob {
         Blob::new(bytes(seed, length))
     }
 
-    /// A layer archive with one file of `length` seeded bytes, written to `path` instead of kept in memory.
+    /// A layer with one file of `length` seeded bytes.
+    pub fn layer(seed: u64, length: u64) -> Blob {
+        let (content, digest, diff_id) = write_layer(Vec::new(), seed, length);
+        Blob { digest, size: content.len() as u64, diff_id, content: Content::Memory(content.into()) }
+    }
+
+    /// A layer with one file of `length` seeded bytes, written to `path` instead of kept in memory.
     pub fn large_layer(path: &Path, seed: u64, length: u64) -> Blob {
-        let mut file = io::BufWriter::with_capacity(1 << 20, fs::File::create(path).expect("a layer file"));
-        let mut hash = wharfinger_oci::Hasher::new(Algorithm::Sha256);
-        let mut size = 0;
-        let mut put = |bytes: &[u8]| {
-            hash.update(bytes);
-            size += bytes.len() as u64;
-            io::Write::write_all(&mut file, bytes).expect("the layer is written");
-        };
-        put(&tar_header("large", length));
-        let (mut rng, mut block, mut left) = (Rng::new(seed), vec![0; 1 << 20], length);
-        while left > 0 {
-            let part = left.min(block.len() as u64) as usize;
-            rng.fill(&mut block[..part]);
-            put(&block[..part]);
-            left -= part as u64;
-        }
-        put(&vec![0; padding(length) + 1024]);
-        io::Write::flush(&mut file).expect("the layer is written");
-        Blob { digest: hash.finish(), size, content: Content::File(path.to_owned()) }
+        let file = BufWriter::with_capacity(1 << 20, File::create(path).expect("a layer file"));
+        let (file, digest, diff_id) = write_layer(file, seed, length);
+        let size = file.get_ref().metadata().expect("the file's length").len();
+        Blob { digest, size, diff_id, content: Content::File(path.to_owned()) }
     }
 
     /// The content; read from disk when it lies there.
@@ -145,7 +140,8 @@ pub struct Image {
 impl Image {
     /// An image of `layers` archives with one file of `size` bytes each.
     pub fn layered(style: Style, seed: u64, layers: usize, size: usize) -> Image {
-        let layers = (0..layers).map(|i| layer_archive(seed.wrapping_add(i as u64 * 7919), size)).collect();
+        let layers =
+            (0..layers).map(|i| Blob::layer(seed.wrapping_add(i as u64 * 7919), size as u64)).collect();
         Image::of(style, "amd64", layers)
     }
 
@@ -156,7 +152,7 @@ impl Image {
 
     /// An image of these layers, as they are.
     pub fn of(style: Style, architecture: &str, layers: Vec<Blob>) -> Image {
-        let diff_ids: Vec<String> = layers.iter().map(|layer| layer.digest.to_string()).collect();
+        let diff_ids: Vec<String> = layers.iter().map(|layer| layer.diff_id.to_string()).collect();
         let config = json!({
             "architecture": architecture, "os": "linux", "created": "2020-01-01T00:00:00Z",
             "config": { "Cmd": ["/none"] },
@@ -178,7 +174,13 @@ impl Image {
         Image { digest: Digest::sha256(&manifest), manifest, ..self.clone() }
     }
 
-    fn with_config(style: Style, architecture: &str, config: Blob, layers: Vec<Blob>, fields: Value) -> Image {
+    fn with_config(
+        style: Style,
+        architecture: &str,
+        config: Blob,
+        layers: Vec<Blob>,
+        fields: Value,
+    ) -> Image {
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": style.manifest(),
@@ -238,17 +240,53 @@ impl Index {
 
     /// An index of one image for amd64 and one for arm64.
     pub fn two_platforms(style: Style, seed: u64) -> Index {
-        let image = |architecture: &str, seed| Image::of(style, architecture, vec![layer_archive(seed, 5000)]);
+        let image = |architecture: &str, seed| Image::of(style, architecture, vec![Blob::layer(seed, 5000)]);
         Index::of(style, vec![image("amd64", seed), image("arm64", seed + 1)])
     }
 }
 
-/// A tar archive with one file of seeded bytes.
-pub(crate) fn layer_archive(seed: u64, size: usize) -> Blob {
-    let mut archive = tar_header(&format!("file-{seed}"), size as u64).to_vec();
-    archive.extend(bytes(seed, size));
-    archive.resize(archive.len() + padding(size as u64) + 1024, 0);
-    Blob::new(archive)
+/// Writes bytes on and hashes them on the way.
+struct Hashing<W> {
+    out: W,
+    hash: Hasher,
+}
+
+impl<W: Write> Hashing<W> {
+    fn new(out: W) -> Hashing<W> {
+        Hashing { out, hash: Hasher::new(Algorithm::Sha256) }
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Writes a gzipped tar archive with one file of `length` seeded bytes; returns the digests of the whole and of the
+/// archive inside.
+fn write_layer<W: Write>(out: W, seed: u64, length: u64) -> (W, Digest, Digest) {
+    let write = || -> io::Result<_> {
+        let mut archive = Hashing::new(Gzip::new(Hashing::new(out))?);
+        archive.write_all(&tar_header(&format!("file-{seed}"), length))?;
+        let (mut rng, mut block, mut left) = (Rng::new(seed), vec![0; 1 << 20], length);
+        while left > 0 {
+            let part = left.min(block.len() as u64) as usize;
+            rng.fill(&mut block[..part]);
+            archive.write_all(&block[..part])?;
+            left -= part as u64;
+        }
+        archive.write_all(&vec![0; padding(length) + 1024])?;
+        let whole = archive.out.finish()?;
+        Ok((whole.out, whole.hash.finish(), archive.hash.finish()))
+    };
+    write().expect("the layer is written")
 }
 
 fn padding(size: u64) -> usize {
@@ -258,7 +296,8 @@ fn padding(size: u64) -> usize {
 /// A ustar header of a regular file, owned by root, of the year 1970.
 fn tar_header(name: &str, size: u64) -> [u8; 512] {
     let mut header = [0u8; 512];
-    let mut put = |offset: usize, text: &str| header[offset..offset + text.len()].copy_from_slice(text.as_bytes());
+    let mut put =
+        |offset: usize, text: &str| header[offset..offset + text.len()].copy_from_slice(text.as_bytes());
     put(0, name);
     put(100, "0000644\0");
     put(108, "0000000\0");

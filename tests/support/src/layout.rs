@@ -18,7 +18,8 @@ impl Layout {
     /// An empty layout in `root`, which is created.
     pub fn create(root: &Path) -> Layout {
         fs::create_dir_all(root.join("blobs/sha256")).expect("the layout's directory");
-        fs::write(root.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("oci-layout is written");
+        fs::write(root.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)
+            .expect("oci-layout is written");
         let layout = Layout { root: root.to_owned(), entries: Vec::new() };
         layout.write_index();
         layout

@@ -9,6 +9,7 @@ mod api;
 mod config;
 mod content;
 mod engines;
+mod gzip;
 mod http;
 mod image;
 mod incumbent;

@@ -47,7 +47,8 @@ pub struct Builder {
 
 impl Builder {
     pub(crate) fn new(binary: PathBuf, judged: bool) -> Builder {
-        let work = tempfile::Builder::new().prefix("wharfinger-test-").tempdir().expect("a directory to work in");
+        let work =
+            tempfile::Builder::new().prefix("wharfinger-test-").tempdir().expect("a directory to work in");
         let (root, port) = (work.path().join("data"), free_port());
         let config = Config::new(&root, port);
         Builder {
@@ -134,7 +135,8 @@ impl Builder {
             None => Client::plain(self.port),
             Some(authority) => Client::tls(self.port, authority),
         };
-        fs::write(self.work.path().join("config.yml"), self.config.text()).expect("the configuration is written");
+        fs::write(self.work.path().join("config.yml"), self.config.text())
+            .expect("the configuration is written");
         let process = self.spawn();
         let mut registry = Registry { builder: self, process, client };
         registry.wait_ready();
@@ -143,7 +145,8 @@ impl Builder {
 
     /// Runs the program where it is expected to refuse its start; returns its status and output.
     pub fn start_in_vain(self) -> (ExitStatus, String) {
-        fs::write(self.work.path().join("config.yml"), self.config.text()).expect("the configuration is written");
+        fs::write(self.work.path().join("config.yml"), self.config.text())
+            .expect("the configuration is written");
         let mut process = self.spawn();
         let status = process.wait(PATIENCE);
         let output = process.output();
@@ -241,7 +244,8 @@ impl Registry {
     /// Changes a configuration value; takes effect at the next start.
     pub fn reconfigure(&mut self, path: &str, value: impl Into<Value>) {
         self.builder.config.set(path, value);
-        fs::write(self.directory().join("config.yml"), self.builder.config.text()).expect("the configuration is written");
+        fs::write(self.directory().join("config.yml"), self.builder.config.text())
+            .expect("the configuration is written");
     }
 
     /// Ends the server as a power cut would.
@@ -252,7 +256,8 @@ impl Registry {
     /// Asks the server to end, and waits.
     pub fn stop(&mut self) -> ExitStatus {
         let status = self.process.terminate(PATIENCE);
-        status.unwrap_or_else(|| panic!("the server did not end within {PATIENCE:?}\n{}", self.process.tail()))
+        status
+            .unwrap_or_else(|| panic!("the server did not end within {PATIENCE:?}\n{}", self.process.tail()))
     }
 
     /// Starts the server again after [`Registry::kill`] or [`Registry::stop`], on the same port and directory.
@@ -283,7 +288,11 @@ impl Drop for Registry {
             eprintln!("{}", self.process.tail());
         } else if self.builder.judged {
             let alarms = self.alarms();
-            assert!(alarms.is_empty(), "unexpected warnings or errors in the server's log:\n{}", alarms.join("\n"));
+            assert!(
+                alarms.is_empty(),
+                "unexpected warnings or errors in the server's log:\n{}",
+                alarms.join("\n")
+            );
         }
     }
 }
