@@ -143,7 +143,7 @@ impl Cases {
         let passed = self.0.values().filter(|status| *status == "passed").count();
         let counts = format!("{passed} passed, {} failed, {} skipped", bad.len(), skipped.len());
         println!("{suite}: {counts}");
-        fs::write(results.with_extension("counts"), &counts).unwrap();
+        fs::write(results.with_file_name(format!("{suite}.counts")), &counts).unwrap();
         for (case, reason) in excluded {
             println!("{suite}: not counted: {case} ({reason})");
         }

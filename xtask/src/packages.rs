@@ -1,0 +1,49 @@
+//! The Debian packages that the full test run needs.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::run;
+
+/// A package and a file that shows that it is installed.
+const PACKAGES: [(&str, &str); 6] = [
+    ("docker-registry", "/usr/bin/docker-registry"),
+    ("skopeo", "/usr/bin/skopeo"),
+    ("podman", "/usr/bin/podman"),
+    ("buildah", "/usr/bin/buildah"),
+    ("containerd", "/usr/bin/containerd"),
+    ("docker.io", "/usr/sbin/dockerd"),
+];
+
+/// Installs what is missing; without root, says what to install.
+pub(crate) fn ensure() -> Result<()> {
+    let missing: Vec<&str> =
+        PACKAGES.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(name, _)| *name).collect();
+    install(&missing)
+}
+
+/// Installs Debian packages by name; nothing to do for an empty list.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
+    if !Path::new("/usr/bin/apt-get").exists() {
+        bail!("these Debian packages are needed and this is no Debian: {list}");
+    }
+    if run::output(Command::new("id").arg("-u"))? != "0" {
+        bail!("missing Debian packages; run: sudo apt-get install --no-install-recommends {list}");
+    }
+    println!("    installing {list}");
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        // No service may start by itself: the tests start their own.
+        command.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1").args(arguments);
+        run::output(&mut command)
+    };
+    apt(&["-qq", "update"])?;
+    apt(&[&["-qq", "-y", "install", "--no-install-recommends"][..], packages].concat())?;
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! `cargo xtask test`: every check in order, cheapest first, stopping at the first that fails.
+
+use std::fs;
+
+use anyhow::Result;
+
+use crate::run::{self, Steps, cargo, number_before};
+use crate::{deny, go, packages, structure};
+
+/// End-to-end tests that run one after another on the whole machine, after the others.
+const HEAVY: [&str; 4] = ["conformance", "interop_distribution", "clients", "disk_full"];
+
+/// Runs everything, or only what needs nothing but cargo.
+pub(crate) fn test(quick: bool) -> Result<()> {
+    let mut steps = Steps::default();
+    let result = if quick { quick_steps(&mut steps) } else { all_steps(&mut steps) };
+    // The summary comes last: its closing line is what a reader looks for.
+    if let Err(error) = &result {
+        println!("error: {error:#}");
+    }
+    steps.summary(result.is_err());
+    if result.is_err() {
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+fn quick_steps(steps: &mut Steps) -> Result<()> {
+    lint(steps, &[])?;
+    build(steps, &[])?;
+    unit_tests(steps, &[])?;
+    steps.command("end to end", cargo(&["test", "--workspace"]).args(end_to_end()))
+}
+
+fn all_steps(steps: &mut Steps) -> Result<()> {
+    let full = ["--features", "wharfinger-tests/full"];
+    steps.step("debian packages", |_| packages::ensure())?;
+    lint(steps, &full)?;
+    steps.step("cargo-deny", |_| deny::install())?;
+    deny::check(steps)?;
+    build(steps, &full)?;
+    unit_tests(steps, &full)?;
+    steps.command("end to end", cargo(&["test", "--workspace"]).args(full).args(end_to_end()))?;
+    steps.step("go programs", |_| go::tools())?;
+    for name in HEAVY {
+        let mut command = cargo(&["test", "--workspace"]);
+        let result = steps.command(&name.replace('_', " "), command.args(full).args(["--test", name]));
+        if name == "conformance" {
+            count_conformance(steps);
+        }
+        result?;
+    }
+    fuzz_corpus(steps)
+}
+
+fn lint(steps: &mut Steps, features: &[&str]) -> Result<()> {
+    steps.step("structure", |_| structure::check())?;
+    steps.command("cargo fmt", &mut cargo(&["fmt", "--all", "--check"]))?;
+    let mut clippy = cargo(&["clippy", "--workspace", "--all-targets"]);
+    steps.command("cargo clippy", clippy.args(features).args(["--", "-D", "warnings"]))
+}
+
+/// One build for all steps after it: the same packages and features, so that nothing is compiled twice.
+fn build(steps: &mut Steps, features: &[&str]) -> Result<()> {
+    steps.command("build", cargo(&["build", "--workspace", "--all-targets"]).args(features))
+}
+
+/// Unit tests of every crate, the store suite among them, and the examples in the documentation.
+fn unit_tests(steps: &mut Steps, features: &[&str]) -> Result<()> {
+    steps.command("unit tests", cargo(&["test", "--workspace", "--lib", "--bins"]).args(features))?;
+    let packages = library_tests();
+    if !packages.is_empty() {
+        steps.command("crate tests", cargo(&["test", "--workspace"]).args(features).args(packages))?;
+    }
+    steps.command("doc tests", cargo(&["test", "--workspace", "--doc"]).args(features))
+}
+
+/// `--test NAME` for every end-to-end test that needs no packages.
+fn end_to_end() -> Vec<String> {
+    let names = test_names("tests/tests");
+    names
+        .into_iter()
+        .filter(|name| !HEAVY.contains(&name.as_str()))
+        .flat_map(|name| ["--test".to_owned(), name])
+        .collect()
+}
+
+/// `--test NAME` for the integration tests of the crates.
+fn library_tests() -> Vec<String> {
+    let mut names = test_names("wharfinger/tests");
+    for entry in fs::read_dir(run::root().join("crates")).into_iter().flatten().flatten() {
+        names.extend(test_names(&format!("crates/{}/tests", entry.file_name().to_string_lossy())));
+    }
+    names.into_iter().flat_map(|name| ["--test".to_owned(), name]).collect()
+}
+
+fn test_names(directory: &str) -> Vec<String> {
+    let entries = fs::read_dir(run::root().join(directory)).into_iter().flatten().flatten();
+    let files =
+        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "rs"));
+    let mut names: Vec<String> =
+        files.filter_map(|path| path.file_stem().map(|name| name.to_string_lossy().into_owned())).collect();
+    names.sort();
+    names
+}
+
+/// The suites count hundreds of cases inside two tests.
+fn count_conformance(steps: &mut Steps) {
+    for suite in ["conformance", "conformance-1.1.1"] {
+        let file = run::target().join("xtask/conformance").join(format!("{suite}.counts"));
+        if let Ok(counts) = fs::read_to_string(file) {
+            println!("    {suite}: {counts}");
+            steps.add_cases(number_before(&counts, " passed"), number_before(&counts, " failed"));
+        }
+    }
+}
+
+/// Every kept input of the fuzz targets once more, on the stable compiler.
+fn fuzz_corpus(steps: &mut Steps) -> Result<()> {
+    if !run::root().join("fuzz/Cargo.toml").exists() {
+        return Ok(());
+    }
+    let mut command = cargo(&["test", "--manifest-path", "fuzz/Cargo.toml"]);
+    steps.command("fuzz corpus", command.arg("--target-dir").arg(run::target()))
+}
