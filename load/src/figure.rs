@@ -35,6 +35,8 @@ pub(crate) enum Figure {
     FileMib,
     /// Peak kernel TCP memory, both ends.
     TcpMib,
+    /// Slow clients that got no byte of the body in the time.
+    StarvedClients,
     /// From the start of the process to the first answer.
     ReadyMs,
     /// 99th percentile without pushes.
@@ -65,6 +67,7 @@ impl Figure {
             F::AnonymousMib => "peak RssAnon MiB",
             F::FileMib => "peak RssFile MiB",
             F::TcpMib => "peak kernel TCP MiB",
+            F::StarvedClients => "clients without a byte",
             F::ReadyMs => "ready after ms",
             F::IdleP99Ms => "idle p99 ms",
             F::BusyP99Ms => "p99 ms during pushes",
@@ -86,7 +89,13 @@ impl Figure {
 
     /// Whether a ratio to nginx says anything.
     pub(crate) fn has_ratio(self) -> bool {
-        !matches!(self, Figure::ClientCpuUsPerRequest | Figure::WholeListSent | Figure::BusyOverIdle)
+        !matches!(
+            self,
+            Figure::ClientCpuUsPerRequest
+                | Figure::WholeListSent
+                | Figure::BusyOverIdle
+                | Figure::StarvedClients
+        )
     }
 }
 
@@ -114,6 +123,7 @@ pub(crate) fn number(value: f64) -> String {
         v if v >= 100.0 => 0,
         v if v >= 10.0 => 1,
         v if v >= 0.1 => 2,
+        0.0 => 0,
         _ => 3,
     };
     let text = format!("{value:.digits$}");
@@ -138,7 +148,7 @@ mod tests {
     #[test]
     fn numbers_have_the_digits_they_deserve() {
         let cases = [(83_640.2, "83,640"), (1_234_567.0, "1,234,567"), (1619.4, "1619"), (12.04, "12.0")];
-        for (value, text) in cases.into_iter().chain([(1.047, "1.05"), (0.0194, "0.019"), (0.0, "0.000")]) {
+        for (value, text) in cases.into_iter().chain([(1.047, "1.05"), (0.0194, "0.019"), (0.0, "0")]) {
             assert_eq!(number(value), text);
         }
     }

@@ -20,6 +20,7 @@ mod stats;
 mod target;
 
 use std::fs;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -32,12 +33,18 @@ use crate::measure::Settings;
 use crate::peer::Kind;
 use crate::target::Target;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    end_children_when_interrupted()?;
-    match cli.command {
+    let outcome = end_children_when_interrupted().and_then(|()| match cli.command {
         Command::Compare(args) => compare(&args),
         Command::Drive(args) => drive(&args),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("wharfinger-load: {e:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -110,7 +117,9 @@ fn compare(args: &CompareArgs) -> Result<()> {
         let page = report::markdown::render(&results, notes.as_deref());
         fs::write(path, page).with_context(|| format!("writing {}", path.display()))?;
     }
-    anyhow::ensure!(results.failures.is_empty(), "{} measure(s) failed, see above", results.failures.len());
+    // Another server's failure is a result; ours is an error.
+    let failed = results.failures.keys().filter(|(_, kind)| *kind == Kind::Wharfinger).count();
+    anyhow::ensure!(failed == 0, "wharfinger failed {failed} measure(s), see above");
     Ok(())
 }
 

@@ -309,6 +309,9 @@ fn memory_figures(
         figures.set(Figure::FileMib, mib(peak.file));
     }
     figures.set(Figure::TcpMib, mib(peak.tcp));
+    if pace.is_some() {
+        figures.set(Figure::StarvedClients, peak.starved as f64);
+    }
     if pace.is_none() {
         let bytes = (clients * content.bytes.len()) as f64;
         figures.set(Figure::MbPerSecond, bytes / 1e6 / start.elapsed().as_secs_f64());

@@ -223,6 +223,7 @@ http {{
   open_file_cache max=20000 inactive=1h;
   open_file_cache_valid 1h;
   client_max_body_size 0;
+  client_body_buffer_size 1m;
   client_body_temp_path {directory}/temp-body;
   proxy_temp_path {directory}/temp-proxy;
   fastcgi_temp_path {directory}/temp-fastcgi;

@@ -25,6 +25,8 @@ pub(crate) struct Peak {
     pub(crate) file: u64,
     /// Kernel TCP buffers above what they were before.
     pub(crate) tcp: u64,
+    /// Slow clients that got no byte of the body.
+    pub(crate) starved: usize,
 }
 
 /// How slow pulls are made.
@@ -50,12 +52,12 @@ pub(crate) fn run(target: &Target, content: &Content, clients: usize, pace: Opti
     std::thread::scope(|scope| {
         let sampler = scope.spawn(|| sample(target.processes.as_ref(), before, &stop));
         let pulls = open(target, content, clients).and_then(|pulls| match pace {
-            None => pull_fast(pulls, content),
+            None => pull_fast(pulls, content).map(|()| 0),
             Some(pace) => pull_slowly(pulls, content, pace),
         });
         stop.store(true, Ordering::Relaxed);
         let peak = sampler.join().unwrap_or_else(|_| bail!("the memory sampler failed"));
-        pulls.and(peak)
+        Ok(Peak { starved: pulls?, ..peak? })
     })
 }
 
@@ -120,7 +122,7 @@ fn pull_fast(mut pulls: Vec<Pull>, content: &Content) -> Result<()> {
     Ok(())
 }
 
-fn pull_slowly(mut pulls: Vec<Pull>, content: &Content, pace: Pace) -> Result<()> {
+fn pull_slowly(mut pulls: Vec<Pull>, content: &Content, pace: Pace) -> Result<usize> {
     let mut buffer = vec![0; 64 << 10];
     let start = Instant::now();
     while start.elapsed() < pace.time {
@@ -133,9 +135,8 @@ fn pull_slowly(mut pulls: Vec<Pull>, content: &Content, pace: Pace) -> Result<()
         }
         pause(Duration::from_millis(50));
     }
-    let starved = pulls.iter().filter(|pull| pull.body.unwrap_or(0) == 0).count();
-    ensure!(starved == 0, "{starved} of {} slow clients got no byte of the body", pulls.len());
-    Ok(())
+    // A measure, not an error: the kernel or the server may be out of memory for so many.
+    Ok(pulls.iter().filter(|pull| pull.body.unwrap_or(0) == 0).count())
 }
 
 impl Pull {
