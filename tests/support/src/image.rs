@@ -160,7 +160,7 @@ impl Image {
             "history": diff_ids.iter().map(|id| json!({ "created_by": id })).collect::<Vec<_>>(),
         });
         let config = Blob::new(config.to_string().into_bytes());
-        Image::with_config(style, architecture, config, layers, json!({}))
+        Image::with_config(style, architecture, config, layers)
     }
 
     /// An image with further fields in its manifest (`subject`, `artifactType`, `annotations`).
@@ -174,13 +174,7 @@ impl Image {
         Image { digest: Digest::sha256(&manifest), manifest, ..self.clone() }
     }
 
-    fn with_config(
-        style: Style,
-        architecture: &str,
-        config: Blob,
-        layers: Vec<Blob>,
-        fields: Value,
-    ) -> Image {
+    fn with_config(style: Style, architecture: &str, config: Blob, layers: Vec<Blob>) -> Image {
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": style.manifest(),
@@ -188,15 +182,14 @@ impl Image {
             "layers": layers.iter().map(|layer| layer.descriptor(style.layer())).collect::<Vec<_>>(),
         });
         let manifest = manifest.to_string().into_bytes();
-        let image = Image {
+        Image {
             media_type: style.manifest(),
             digest: Digest::sha256(&manifest),
             manifest,
             config,
             layers,
             architecture: architecture.to_owned(),
-        };
-        image.with_fields(&fields)
+        }
     }
 
     /// The config and all layers.

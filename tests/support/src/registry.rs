@@ -38,6 +38,8 @@ pub struct Builder {
     root: PathBuf,
     port: u16,
     config: Config,
+    /// Replaces what `config` would write.
+    text: Option<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     allowed: Vec<String>,
@@ -58,6 +60,7 @@ impl Builder {
             root,
             port,
             config,
+            text: None,
             arguments: Vec::new(),
             environment: Vec::new(),
             allowed: Vec::new(),
@@ -78,6 +81,18 @@ impl Builder {
     pub fn unset(mut self, path: &str) -> Builder {
         self.config.remove(path);
         self
+    }
+
+    /// Uses this text as the configuration file; it has to name [`Builder::port`] and [`Builder::data`] itself.
+    #[must_use]
+    pub fn config_file(mut self, text: &str) -> Builder {
+        self.text = Some(text.to_owned());
+        self
+    }
+
+    /// The directory that the registry will store in.
+    pub fn data(&self) -> &Path {
+        &self.root
     }
 
     /// Stores in `root` instead of in a directory that ends with the test.
@@ -151,6 +166,11 @@ impl Builder {
         let status = process.wait(PATIENCE);
         let output = process.output();
         (status.unwrap_or_else(|| panic!("the server did not refuse its start:\n{output}")), output)
+    }
+
+    fn write_config(&self) {
+        let text = self.text.clone().unwrap_or_else(|| self.config.text());
+        fs::write(self.work.path().join("config.yml"), text).expect("the configuration is written");
     }
 
     fn spawn(&self) -> Process {
@@ -244,8 +264,7 @@ impl Registry {
     /// Changes a configuration value; takes effect at the next start.
     pub fn reconfigure(&mut self, path: &str, value: impl Into<Value>) {
         self.builder.config.set(path, value);
-        fs::write(self.directory().join("config.yml"), self.builder.config.text())
-            .expect("the configuration is written");
+        self.builder.write_config();
     }
 
     /// Ends the server as a power cut would.
