@@ -148,9 +148,14 @@ fn parse_connections(text: &str) -> Result<usize, String> {
     }
 }
 
-/// The command line as it was given, with the program's name alone instead of its path.
+/// The last part of an absolute path; anything else as it is.
+pub(crate) fn last_part(text: &str) -> &str {
+    if text.starts_with('/') { text.rsplit('/').find(|part| !part.is_empty()).unwrap_or(text) } else { text }
+}
+
+/// The command line as it was given; absolute paths are cut to their last part, since they say nothing to readers.
 pub(crate) fn command_line() -> String {
-    let arguments = std::env::args().skip(1);
+    let arguments = std::env::args().skip(1).map(|argument| last_part(&argument).to_owned());
     std::iter::once("wharfinger-load".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
@@ -162,6 +167,13 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn absolute_paths_are_cut_to_their_last_part() {
+        assert_eq!(last_part("/home/someone/target/release/wharfinger"), "wharfinger");
+        assert_eq!(last_part("target/release/wharfinger"), "target/release/wharfinger");
+        assert_eq!(last_part("/"), "/");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::children::Running;
+use crate::cli::last_part;
 use crate::connection::Connection;
 use crate::proc::ProcessTree;
 use crate::target::{Layout, Target};
@@ -77,7 +78,9 @@ impl Peer {
         };
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
-        text.lines().next().unwrap_or("unknown").trim_start_matches("nginx version: ").to_owned()
+        let line = text.lines().next().unwrap_or("unknown").trim_start_matches("nginx version: ");
+        // docker-registry begins with the path that it was started by.
+        line.split_whitespace().map(last_part).collect::<Vec<_>>().join(" ")
     }
 
     /// The running server on `store`; starts it when it is not running so.
