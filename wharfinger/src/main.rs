@@ -1,2 +1,34 @@
-//! Work in progress.
-fn main() {}
+//! `wharfinger`: the server and the operator's commands.
+
+mod admin_client;
+mod cli;
+mod commands;
+mod logging;
+mod serve;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+/// Exit codes: 0 done, 1 it failed or something is wrong, 2 it could not be tried (usage, configuration).
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Config(command) => commands::config::run(&command),
+        Command::LogLevel(arguments) => commands::log_level::run(&arguments),
+        Command::Status(arguments) => commands::status::run(&arguments),
+        Command::Uploads(command) => commands::uploads::run(&command),
+        Command::Generate(command) => commands::generate::run(&command),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("wharfinger: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -162,7 +162,7 @@ impl Manifest {
 
     fn from_raw(kind: ManifestKind, raw: Raw) -> Result<Manifest, ManifestError> {
         let (is_image, is_index) = (raw.config.is_some() || raw.layers.is_some(), raw.manifests.is_some());
-        if (is_image && is_index) || (is_index && raw.blobs.is_some()) {
+        if is_index && (is_image || raw.blobs.is_some()) {
             return Err(ManifestError::Ambiguous);
         }
         if kind.is_index() && !is_index {
@@ -216,12 +216,9 @@ mod tests {
     }
 
     #[test]
-    fn the_header_decides_where_the_body_is_silent() {
-        let parsed = Manifest::parse(
-            Some("application/vnd.docker.distribution.manifest.v2+json"),
-            image("").as_bytes(),
-        );
-        assert_eq!(parsed.unwrap().kind, ManifestKind::DockerManifest);
+    fn a_body_without_media_type_is_oci() {
+        let parsed = Manifest::parse(Some(media_type::DOCKER_MANIFEST), image("").as_bytes());
+        assert!(matches!(parsed, Err(ManifestError::MediaTypeMismatch { .. })));
         assert_eq!(Manifest::parse_stored(image("").as_bytes()).unwrap().kind, ManifestKind::OciManifest);
     }
 

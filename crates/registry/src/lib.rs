@@ -1,1 +1,28 @@
-//! Work in progress.
+//! The domain of a registry: repositories with their blobs, manifests, tags and upload sessions, kept in a
+//! [`wharfinger_store::Store`].
+//!
+//! Knows nothing of HTTP and nothing of who asks. Every name it writes is in [`layout`]; the order of writes is
+//! bytes, then links, then tags, so that a crash leaves nothing half-visible.
+
+pub mod blob;
+mod cache;
+mod catalog;
+mod error;
+pub mod layout;
+pub mod manifest;
+mod probe;
+mod purge;
+mod referrers;
+mod registry;
+mod tag;
+pub mod upload;
+
+pub use blob::Blob;
+pub use blob::verified::{Frame, FrameKind, VerifiedBody};
+pub use error::{Error, Result};
+pub use manifest::StoredManifest;
+pub use purge::Purged;
+pub use referrers::ReferrersPage;
+pub use registry::{DeleteByDigest, IndexChildren, Options, Platform, Registry, UrlPolicy};
+pub use tag::TagPage;
+pub use upload::{Closing, SessionId, UploadStatus, UploadWriter};

@@ -1,1 +1,26 @@
-//! Work in progress.
+//! HTTP in, HTTP out.
+//!
+//! [`listen`] accepts connections and drains them; [`app`] answers a request; [`v2`] is the distribution API, one
+//! line per endpoint; [`respond`] has the only table from errors to statuses.
+
+mod access_log;
+pub mod admin;
+pub mod app;
+mod body;
+mod connection;
+pub mod debug;
+pub mod health;
+mod incoming;
+pub mod listen;
+pub mod metrics;
+pub mod options;
+mod record;
+mod respond;
+pub mod throttle;
+pub mod tls;
+mod urls;
+mod v2;
+
+pub use app::App;
+pub use options::Options;
+pub use v2::action::required_action;

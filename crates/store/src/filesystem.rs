@@ -101,7 +101,7 @@ impl Filesystem {
         {
             return result.map_err(|error| StoreError::io(operation, key, error));
         }
-        self.blocking(operation, key, |root, key| root.open_file(key)).await
+        self.blocking(operation, key, Root::open_file).await
     }
 }
 

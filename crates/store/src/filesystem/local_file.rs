@@ -45,8 +45,7 @@ impl LocalFile {
     /// Whether nobody wrote to the file or cut it since it was opened.
     pub fn is_unchanged(&self) -> bool {
         rustix::fs::fstat(&self.file).is_ok_and(|stat| {
-            (stat.st_mtime, stat.st_mtime_nsec as i64) == self.written
-                && stat.st_size as u64 == self.size
+            (stat.st_mtime, stat.st_mtime_nsec as i64) == self.written && stat.st_size as u64 == self.size
         })
     }
 

@@ -1,0 +1,354 @@
+//! Bytes of a blob on their way out, none of them released before it was checked.
+//!
+//! The invariant `never-wrong-bytes`: a chunk is read and compared with its checksum before any byte of it is
+//! handed on; the last piece of an answer is handed on only if the file was not written to meanwhile. What fails
+//! ends the answer as an error, which aborts the connection.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+use wharfinger_oci::{Digest, Hasher};
+use wharfinger_store::LocalFile;
+
+use super::chunk_index::{CHUNK, ChunkIndex, ChunkIndexer, crc32c};
+use crate::registry::Registry;
+
+/// Read at a time while a chunk is checked; fits the cache of a core.
+const SCRATCH: usize = 128 * 1024;
+/// Handed on at a time where bytes are copied.
+const COPIED: u64 = 64 * 1024;
+/// The last piece of an answer, copied and held back until the file is known to be unchanged.
+const TAIL: u64 = 16 * 1024;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+}
+
+/// How the receiver wants its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// As pieces of mapped files, to be sent by the kernel.
+    Mapped,
+    /// In memory.
+    Copied,
+}
+
+/// A piece of the answer.
+#[derive(Debug)]
+pub enum Frame {
+    /// In memory.
+    Copied(Bytes),
+    /// Mapped from this file: send it from the file, do not touch it.
+    Mapped(Arc<LocalFile>, Bytes),
+}
+
+/// Why an answer broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The bytes in the store are not those of the digest.
+    #[error("blob {digest} is damaged in the store at byte {at}: push it again to mend it")]
+    Damaged {
+        /// The blob.
+        digest: Digest,
+        /// Where the damaged chunk begins.
+        at: u64,
+    },
+    /// Somebody wrote to the file while it was being sent.
+    #[error("blob {0} was overwritten in place while it was being sent")]
+    Changed(Digest),
+    /// Reading failed.
+    #[error("reading blob {digest} failed: {source}")]
+    Io {
+        /// The blob.
+        digest: Digest,
+        /// The operating system's error.
+        source: io::Error,
+    },
+}
+
+/// What proves the bytes.
+enum Proof {
+    /// Checksums of an earlier proof by digest.
+    Index(Arc<ChunkIndex>),
+    /// The digest itself, over the whole blob from its first byte.
+    Digest(Box<Hashing>),
+}
+
+struct Hashing {
+    hasher: Hasher,
+    indexer: ChunkIndexer,
+}
+
+enum Source {
+    Memory(Bytes),
+    File { file: Arc<LocalFile>, proof: Option<Proof>, kind: FrameKind },
+}
+
+/// What the blocking pool gives back.
+enum Step {
+    Checked(Proof, io::Result<bool>),
+    Read(io::Result<Bytes>),
+}
+
+/// A part of a blob, checked as it is read. Poll it for frames.
+pub struct VerifiedBody {
+    registry: Registry,
+    digest: Digest,
+    source: Source,
+    position: u64,
+    end: u64,
+    /// Bytes before this offset were checked.
+    checked: u64,
+    pending: Option<JoinHandle<Step>>,
+}
+
+impl VerifiedBody {
+    /// Bytes that were proved already.
+    pub(super) fn memory(registry: &Registry, digest: Digest, bytes: Bytes) -> VerifiedBody {
+        let end = bytes.len() as u64;
+        VerifiedBody::new(registry, digest, Source::Memory(bytes), 0..end)
+    }
+
+    /// A range of a file that has a chunk index.
+    pub(super) fn indexed(
+        registry: &Registry,
+        digest: Digest,
+        file: Arc<LocalFile>,
+        index: Arc<ChunkIndex>,
+        range: std::ops::Range<u64>,
+        kind: FrameKind,
+    ) -> VerifiedBody {
+        let source = Source::File { file, proof: Some(Proof::Index(index)), kind };
+        let checked = range.start / CHUNK * CHUNK;
+        VerifiedBody { checked, ..VerifiedBody::new(registry, digest, source, range) }
+    }
+
+    /// A whole file without an index: hashed while it is sent, and indexed for the next time.
+    pub(super) fn hashed(
+        registry: &Registry,
+        digest: Digest,
+        file: Arc<LocalFile>,
+        kind: FrameKind,
+    ) -> VerifiedBody {
+        let hashing = Hashing { hasher: Hasher::new(digest.algorithm()), indexer: ChunkIndexer::new() };
+        let range = 0..file.size();
+        let source = Source::File { file, proof: Some(Proof::Digest(Box::new(hashing))), kind };
+        VerifiedBody::new(registry, digest, source, range)
+    }
+
+    fn new(registry: &Registry, digest: Digest, source: Source, range: std::ops::Range<u64>) -> VerifiedBody {
+        let registry = registry.clone();
+        VerifiedBody {
+            registry,
+            digest,
+            source,
+            position: range.start,
+            end: range.end,
+            checked: 0,
+            pending: None,
+        }
+    }
+
+    /// Bytes that are still to come.
+    pub fn remaining(&self) -> u64 {
+        self.end - self.position
+    }
+
+    /// Checks the first bytes, so that an answer can still become an error.
+    pub async fn prepare(&mut self) -> Result<(), BodyError> {
+        std::future::poll_fn(|context| self.poll_checked(context)).await
+    }
+
+    /// The next frame. `None` after the last; after an error there are no more.
+    pub fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        if self.position >= self.end {
+            return Poll::Ready(None);
+        }
+        let frame = match &mut self.source {
+            Source::Memory(bytes) => {
+                self.position = self.end;
+                return Poll::Ready(Some(Ok(Frame::Copied(std::mem::take(bytes)))));
+            }
+            Source::File { .. } => ready!(self.poll_file(context)),
+        };
+        if frame.is_err() {
+            self.position = self.end;
+        }
+        Poll::Ready(Some(frame))
+    }
+
+    fn poll_file(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame, BodyError>> {
+        ready!(self.poll_checked(context))?;
+        let Source::File { file, kind, .. } = &self.source else { unreachable!("only files are read") };
+        let available = self.checked.min(self.end) - self.position;
+        let last = self.position + available == self.end;
+        if *kind == FrameKind::Mapped && (!last || available > TAIL) {
+            let length = if last { available - TAIL } else { available };
+            if let Some(bytes) = usize::try_from(length).ok().and_then(|n| file.mapped(self.position, n)) {
+                self.position += length;
+                return Poll::Ready(Ok(Frame::Mapped(file.clone(), bytes)));
+            }
+        }
+        let file = file.clone();
+        let bytes = ready!(self.poll_read(context, available.min(COPIED)))?;
+        self.position += bytes.len() as u64;
+        if self.position == self.end && !file.is_unchanged() {
+            return Poll::Ready(Err(BodyError::Changed(self.digest)));
+        }
+        Poll::Ready(Ok(Frame::Copied(bytes)))
+    }
+
+    /// Reads bytes that were checked before.
+    fn poll_read(&mut self, context: &mut Context<'_>, length: u64) -> Poll<Result<Bytes, BodyError>> {
+        let Source::File { file, .. } = &self.source else { unreachable!("only files are read") };
+        if self.pending.is_none() {
+            let mut buffer = vec![0; usize::try_from(length).unwrap_or(0)];
+            if file.read_at_nowait(&mut buffer, self.position).is_ok_and(|read| read == buffer.len()) {
+                return Poll::Ready(Ok(buffer.into()));
+            }
+            let (file, at) = (file.clone(), self.position);
+            self.pending = Some(tokio::task::spawn_blocking(move || {
+                Step::Read(file.read_exact_at(&mut buffer, at).map(|()| buffer.into()))
+            }));
+        }
+        match ready!(self.poll_pending(context))? {
+            Step::Read(result) => Poll::Ready(result.map_err(|source| self.io(source))),
+            Step::Checked(..) => unreachable!("a check was not waited for"),
+        }
+    }
+
+    /// Makes sure that the byte at the position was checked.
+    fn poll_checked(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        while self.position < self.end && self.checked <= self.position {
+            let at = self.checked;
+            let Source::File { file, proof, .. } = &mut self.source else { return Poll::Ready(Ok(())) };
+            let size = file.size();
+            if self.pending.is_none() {
+                if let Some(Proof::Index(index)) = proof
+                    && let Some(good) = check_nowait(file, index, at)
+                {
+                    self.conclude(at, size, Ok(good))?;
+                    continue;
+                }
+                let Some(mut proof) = proof.take() else {
+                    return Poll::Ready(Err(self.io(io::Error::other("the check of a chunk was lost"))));
+                };
+                let (file, digest) = (file.clone(), self.digest);
+                self.pending = Some(tokio::task::spawn_blocking(move || {
+                    let result = proof.check(&file, at, &digest);
+                    Step::Checked(proof, result)
+                }));
+            }
+            match ready!(self.poll_pending(context))? {
+                Step::Checked(done, result) => {
+                    if let Source::File { proof, .. } = &mut self.source {
+                        *proof = Some(done);
+                    }
+                    self.conclude(at, size, result)?;
+                }
+                Step::Read(_) => unreachable!("a read was not waited for"),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn conclude(&mut self, at: u64, size: u64, result: io::Result<bool>) -> Result<(), BodyError> {
+        match result {
+            Ok(true) => {}
+            Err(source) if source.kind() != io::ErrorKind::UnexpectedEof => return Err(self.io(source)),
+            Ok(false) | Err(_) => {
+                self.registry.mark_damaged(&self.digest);
+                return Err(BodyError::Damaged { digest: self.digest, at });
+            }
+        }
+        self.checked = (at + CHUNK).min(size);
+        if self.checked == size
+            && let Source::File { proof: Some(Proof::Digest(hashing)), .. } = &mut self.source
+        {
+            let index = std::mem::take(&mut hashing.indexer).finish();
+            self.registry.keep_index_later(self.digest, index);
+        }
+        Ok(())
+    }
+
+    fn poll_pending(&mut self, context: &mut Context<'_>) -> Poll<Result<Step, BodyError>> {
+        let Some(handle) = &mut self.pending else { unreachable!("polled without a pending step") };
+        let step = ready!(Pin::new(handle).poll(context));
+        self.pending = None;
+        Poll::Ready(step.map_err(|error| self.io(io::Error::other(error))))
+    }
+
+    fn io(&self, source: io::Error) -> BodyError {
+        BodyError::Io { digest: self.digest, source }
+    }
+}
+
+impl Proof {
+    /// Reads the chunk at `at` and says whether it is good. The last chunk of a hashed blob is good if the digest
+    /// of all of them is.
+    fn check(&mut self, file: &LocalFile, at: u64, digest: &Digest) -> io::Result<bool> {
+        let length = CHUNK.min(file.size() - at);
+        match self {
+            Proof::Index(index) => {
+                let mut state = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+                read_pieces(file, at, length, |piece| state.update(piece))?;
+                Ok(index.checksum(at / CHUNK) == Some(state.finalize() as u32))
+            }
+            Proof::Digest(hashing) => {
+                read_pieces(file, at, length, |piece| {
+                    hashing.hasher.update(piece);
+                    hashing.indexer.update(piece);
+                })?;
+                Ok(at + length < file.size() || hashing.hasher.clone().finish() == *digest)
+            }
+        }
+    }
+}
+
+/// Reads a file from the blocking pool, in pieces.
+pub(crate) fn read_pieces(
+    file: &LocalFile,
+    at: u64,
+    length: u64,
+    mut each: impl FnMut(&[u8]),
+) -> io::Result<()> {
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut done = 0;
+        while done < length {
+            let size = usize::try_from(length - done).unwrap_or(SCRATCH).min(SCRATCH);
+            let piece = &mut buffer[..size];
+            file.read_exact_at(piece, at + done)?;
+            each(piece);
+            done += piece.len() as u64;
+        }
+        Ok(())
+    })
+}
+
+/// Checks a chunk with what the kernel has in memory. `None` where it would have to wait for a disk.
+fn check_nowait(file: &LocalFile, index: &ChunkIndex, at: u64) -> Option<bool> {
+    let length = CHUNK.min(file.size() - at);
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut state = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+        let mut done = 0;
+        while done < length {
+            let size = usize::try_from(length - done).unwrap_or(SCRATCH).min(SCRATCH);
+            let piece = &mut buffer[..size];
+            if file.read_at_nowait(piece, at + done).ok()? != piece.len() {
+                return None;
+            }
+            if piece.len() as u64 == length {
+                return Some(index.checksum(at / CHUNK) == Some(crc32c(piece)));
+            }
+            state.update(piece);
+            done += piece.len() as u64;
+        }
+        Some(index.checksum(at / CHUNK) == Some(state.finalize() as u32))
+    })
+}

@@ -1,0 +1,69 @@
+//! What is remembered in memory: only content that was proved by its digest. Links are never cached, so what is
+//! deleted in a repository is gone at once, whoever deleted it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quick_cache::sync::Cache;
+use wharfinger_oci::Digest;
+
+use crate::blob::chunk_index::ChunkIndex;
+use crate::manifest::StoredManifest;
+
+/// Bytes held per cache.
+const CAPACITY: u64 = 16 * 1024 * 1024;
+/// What an entry costs beside its content.
+const OVERHEAD: u64 = 200;
+
+#[derive(Clone)]
+pub(crate) struct ByContent;
+
+impl quick_cache::Weighter<Digest, Bytes> for ByContent {
+    fn weight(&self, _: &Digest, bytes: &Bytes) -> u64 {
+        bytes.len() as u64 + OVERHEAD
+    }
+}
+
+impl quick_cache::Weighter<Digest, Arc<StoredManifest>> for ByContent {
+    fn weight(&self, _: &Digest, manifest: &Arc<StoredManifest>) -> u64 {
+        manifest.bytes.len() as u64 + OVERHEAD
+    }
+}
+
+impl quick_cache::Weighter<Digest, Arc<ChunkIndex>> for ByContent {
+    fn weight(&self, _: &Digest, index: &Arc<ChunkIndex>) -> u64 {
+        index.memory() + OVERHEAD
+    }
+}
+
+pub(crate) struct Caches {
+    /// Manifests, by digest.
+    pub(crate) manifests: Cache<Digest, Arc<StoredManifest>, ByContent>,
+    /// Blobs without a chunk index, being small.
+    pub(crate) small_blobs: Cache<Digest, Bytes, ByContent>,
+    /// Chunk indexes.
+    pub(crate) indexes: Cache<Digest, Arc<ChunkIndex>, ByContent>,
+}
+
+impl Caches {
+    pub(crate) fn new() -> Caches {
+        Caches {
+            manifests: Cache::with_weighter(1_000, CAPACITY, ByContent),
+            small_blobs: Cache::with_weighter(1_000, CAPACITY, ByContent),
+            indexes: Cache::with_weighter(1_000, CAPACITY, ByContent),
+        }
+    }
+
+    /// Hits and misses of content (not of indexes).
+    pub(crate) fn lookups(&self) -> (u64, u64) {
+        let hits = self.manifests.hits() + self.small_blobs.hits();
+        (hits, self.manifests.misses() + self.small_blobs.misses())
+    }
+
+    /// Forgets what was read under `digest`, because it was written again.
+    pub(crate) fn forget(&self, digest: &Digest) {
+        self.manifests.remove(digest);
+        self.small_blobs.remove(digest);
+        self.indexes.remove(digest);
+    }
+}

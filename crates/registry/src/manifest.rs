@@ -1,0 +1,219 @@
+//! Manifests: small blobs with structure, kept byte for byte.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wharfinger_oci::manifest::MAX_MANIFEST_SIZE;
+use wharfinger_oci::{
+    Algorithm, Digest, Manifest, ManifestError, Reference, RepositoryName, Tag, media_type,
+};
+use wharfinger_store::{Durability, Key, List};
+
+use crate::error::{Error, Result, optional};
+use crate::layout;
+use crate::registry::{DeleteByDigest, IndexChildren, Registry};
+
+/// A manifest as it was pushed.
+#[derive(Clone, Debug)]
+pub struct StoredManifest {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: &'static str,
+    /// Its bytes, proved by the digest.
+    pub bytes: Bytes,
+}
+
+/// A manifest to be pushed.
+#[derive(Clone, Debug)]
+pub struct Push<'a> {
+    /// Digest in the path of the request; its content must have it.
+    pub digest: Option<Digest>,
+    /// Tags to point to it.
+    pub tags: Vec<Tag>,
+    /// The request's Content-Type.
+    pub content_type: Option<&'a str>,
+    /// At most [`MAX_MANIFEST_SIZE`] bytes.
+    pub bytes: Bytes,
+}
+
+/// A manifest that was pushed.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    /// Its digest.
+    pub digest: Digest,
+    /// The manifest that it refers to.
+    pub subject: Option<Digest>,
+}
+
+impl Registry {
+    /// The manifest that a tag or digest names. A tag's link is read each time.
+    pub async fn manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Arc<StoredManifest>> {
+        let unknown = || Error::ManifestUnknown(name.clone(), reference.clone());
+        let digest = match reference {
+            Reference::Digest(digest) => *digest,
+            Reference::Tag(tag) => self.resolve(name, tag).await?.ok_or_else(unknown)?,
+        };
+        if !self.has_link(&layout::revision_link(name, &digest)).await? {
+            return Err(unknown());
+        }
+        self.manifest_content(&digest).await?.ok_or_else(unknown)
+    }
+
+    async fn manifest_content(&self, digest: &Digest) -> Result<Option<Arc<StoredManifest>>> {
+        if let Some(manifest) = self.inner.caches.manifests.get(digest) {
+            return Ok(Some(manifest));
+        }
+        let bytes = self.store().get(&layout::blob_data(digest), MAX_MANIFEST_SIZE).await;
+        let Some(bytes) = optional(bytes)? else { return Ok(None) };
+        let bytes = self.prove(digest, bytes)?;
+        let media_type = match Manifest::parse_stored(&bytes) {
+            Ok(manifest) => manifest.kind.media_type(),
+            // Not accepted any more, but an old registry may have left some.
+            Err(ManifestError::Schema1) => media_type::DOCKER_SCHEMA1_SIGNED,
+            Err(error) => return Err(error.into()),
+        };
+        let manifest = Arc::new(StoredManifest { digest: *digest, media_type, bytes });
+        self.inner.caches.manifests.insert(*digest, manifest.clone());
+        Ok(Some(manifest))
+    }
+
+    /// Stores a manifest and points tags to it: bytes, then the link, then the referrers entry, then the tags.
+    pub async fn push_manifest(&self, name: &RepositoryName, push: Push<'_>) -> Result<Pushed> {
+        let manifest = Manifest::parse(push.content_type, &push.bytes)?;
+        let algorithm = push.digest.map_or(Algorithm::Sha256, |digest| digest.algorithm());
+        let digest = Digest::of(algorithm, &push.bytes);
+        if let Some(expected) = push.digest.filter(|expected| *expected != digest) {
+            return Err(Error::DigestMismatch { expected: expected.into(), found: digest.into() });
+        }
+        self.check_urls(&manifest)?;
+        self.check_children(name, &manifest).await?;
+        let size = push.bytes.len() as u64;
+        self.put_manifest_bytes(&digest, push.bytes).await?;
+        self.make_visible_to_old_gc(name, &digest, &manifest).await?;
+        self.put_link(&layout::revision_link(name, &digest), &digest).await?;
+        if let Some(subject) = &manifest.subject {
+            self.put_referrer(name, &subject.digest, &digest, size, &manifest).await?;
+        }
+        for tag in &push.tags {
+            self.set_tag(name, tag, &digest).await?;
+        }
+        self.inner.catalog.note(name);
+        Ok(Pushed { digest, subject: manifest.subject.map(|subject| subject.digest) })
+    }
+
+    async fn put_manifest_bytes(&self, digest: &Digest, bytes: Bytes) -> Result<()> {
+        let key = layout::blob_data(digest);
+        let size = bytes.len() as u64;
+        self.inner.caches.forget(digest);
+        self.store().put(&key, bytes, Durability::Synced).await?;
+        let written = self.store().head(&key).await?.size;
+        if written != size {
+            return Err(Error::SizeMismatch { expected: size, found: written });
+        }
+        self.mark_mended(digest);
+        Ok(())
+    }
+
+    /// Distribution 2.8's garbage collection visits only repositories that have a layer link, and takes the
+    /// manifests of the others. A manifest without blobs here leaves a link to itself.
+    async fn make_visible_to_old_gc(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        manifest: &Manifest,
+    ) -> Result<()> {
+        let one = List { shallow: true, after: None, limit: 1 };
+        if manifest.required_blobs().next().is_none()
+            && self.store().list(&layout::layers(name), one).await?.entries.is_empty()
+        {
+            self.put_link(&layout::layer_link(name, digest), digest).await?;
+        }
+        Ok(())
+    }
+
+    fn check_urls(&self, manifest: &Manifest) -> Result<()> {
+        let Some(policy) = &self.inner.options.layer_urls else { return Ok(()) };
+        let mut urls = manifest.layers.iter().flat_map(|layer| &layer.urls);
+        match urls.find(|url| !policy.allows(url)) {
+            Some(url) => Err(Error::UrlRefused(url.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything the manifest names must be in this repository, and its bytes in the store.
+    async fn check_children(&self, name: &RepositoryName, manifest: &Manifest) -> Result<()> {
+        let blobs: Vec<Digest> = manifest.required_blobs().map(|child| child.digest).collect();
+        let required = manifest.manifests.iter().filter(|child| self.must_exist(child));
+        let manifests: Vec<Digest> = required.map(|child| child.digest).collect();
+        let mut keys: Vec<Key> = Vec::with_capacity(2 * (blobs.len() + manifests.len()));
+        for digest in &blobs {
+            keys.extend([layout::layer_link(name, digest), layout::blob_data(digest)]);
+        }
+        for digest in &manifests {
+            keys.extend([layout::revision_link(name, digest), layout::blob_data(digest)]);
+        }
+        let exist = self.store().exist(&keys).await?;
+        let mut missing = Vec::new();
+        for (digest, exist) in blobs.iter().chain(&manifests).zip(exist.chunks(2)) {
+            let aliased = digest.algorithm() != Algorithm::Sha256
+                && exist.first() == Some(&true)
+                && self.stat_blob(name, digest).await.is_ok();
+            if (exist.contains(&false) && !aliased) || self.is_damaged(digest) {
+                missing.push(*digest);
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Error::ManifestBlobUnknown { repository: name.clone(), missing })
+    }
+
+    fn must_exist(&self, child: &wharfinger_oci::Descriptor) -> bool {
+        if !child.urls.is_empty() {
+            return false;
+        }
+        match &self.inner.options.index_children {
+            IndexChildren::All => true,
+            IndexChildren::None => false,
+            IndexChildren::Platforms(platforms) => {
+                let field = |name: &str| child.platform.as_ref()?.get(name)?.as_str();
+                let (os, architecture) = (field("os"), field("architecture"));
+                platforms.iter().any(|p| Some(&*p.os) == os && Some(&*p.architecture) == architecture)
+            }
+        }
+    }
+
+    /// Deletes a tag (the manifest stays), or a manifest and, by configuration, its tags.
+    pub async fn delete_manifest(&self, name: &RepositoryName, reference: &Reference) -> Result<()> {
+        let unknown = || Error::ManifestUnknown(name.clone(), reference.clone());
+        let digest = match reference {
+            Reference::Tag(tag) => {
+                return if self.delete_tag(name, tag).await? { Ok(()) } else { Err(unknown()) };
+            }
+            Reference::Digest(digest) => digest,
+        };
+        let link = layout::revision_link(name, digest);
+        if !self.has_link(&link).await? {
+            return Err(unknown());
+        }
+        let tags = self.tags_of(name, digest).await?;
+        if !tags.is_empty() && self.inner.options.delete_by_digest == DeleteByDigest::RefuseIfTagged {
+            return Err(Error::StillTagged(tags));
+        }
+        for tag in &tags {
+            self.delete_tag(name, tag).await?;
+        }
+        if let Ok(Some(manifest)) = self.manifest_content(digest).await
+            && let Ok(manifest) = Manifest::parse_stored(&manifest.bytes)
+            && let Some(subject) = manifest.subject
+        {
+            self.delete_referrer(name, &subject.digest, digest).await?;
+        }
+        if self.delete_link(&link).await? { Ok(()) } else { Err(unknown()) }
+    }
+}

@@ -1,0 +1,28 @@
+//! The proof that the store works: an object written, read back and deleted. A listing would prove nothing.
+
+use bytes::Bytes;
+use wharfinger_store::{Delete, Durability, StoreError, StoreErrorKind};
+
+use crate::error::Result;
+use crate::layout;
+use crate::registry::Registry;
+
+impl Registry {
+    /// Writes, reads and deletes one small object.
+    ///
+    /// # Errors
+    /// The first storage call that failed.
+    pub async fn probe(&self) -> Result<()> {
+        let id = uuid::Uuid::new_v4();
+        let key = layout::probe(&id);
+        let content = Bytes::from(id.to_string());
+        self.store().put(&key, content.clone(), Durability::Synced).await?;
+        let read = self.store().get(&key, 64).await;
+        self.store().delete(&key, Delete::default()).await?;
+        if read? == content {
+            return Ok(());
+        }
+        let operation = wharfinger_store::Operation::Get;
+        Err(StoreError::new(StoreErrorKind::Invalid, operation, &key, "other bytes than were written").into())
+    }
+}

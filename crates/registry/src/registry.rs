@@ -1,0 +1,178 @@
+//! The registry: a store, what is remembered of it, and how it is configured.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use wharfinger_oci::{Digest, RepositoryName};
+use wharfinger_store::{Delete, Durability, Key, Store};
+
+use crate::cache::Caches;
+use crate::catalog::Catalog;
+use crate::error::{Result, optional};
+use crate::layout;
+use crate::upload::SessionId;
+
+/// What deleting a manifest by digest does to its tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DeleteByDigest {
+    /// They are deleted with it, as Distribution does.
+    #[default]
+    UntagAll,
+    /// The request is refused while there are any.
+    RefuseIfTagged,
+}
+
+/// Which manifests an index may name before they are there.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum IndexChildren {
+    /// None: every child must have been pushed.
+    #[default]
+    All,
+    /// Any: sparse indexes.
+    None,
+    /// Those of other platforms than these.
+    Platforms(Vec<Platform>),
+}
+
+/// A platform in an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Platform {
+    /// e.g. `linux`.
+    pub os: String,
+    /// e.g. `amd64`.
+    pub architecture: String,
+}
+
+/// How a registry behaves.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What deleting by digest does to tags.
+    pub delete_by_digest: DeleteByDigest,
+    /// Which children of an index must exist.
+    pub index_children: IndexChildren,
+    /// Which addresses layers outside the registry may have; `None` allows any.
+    pub layer_urls: Option<UrlPolicy>,
+}
+
+/// Which addresses manifests may name for layers outside the registry.
+#[derive(Clone, Debug, Default)]
+pub struct UrlPolicy {
+    /// One of these must match; none given allows nothing.
+    pub allow: Vec<regex::Regex>,
+    /// None of these may match.
+    pub deny: Vec<regex::Regex>,
+}
+
+impl UrlPolicy {
+    pub(crate) fn allows(&self, url: &str) -> bool {
+        self.allow.iter().any(|rule| rule.is_match(url)) && !self.deny.iter().any(|rule| rule.is_match(url))
+    }
+}
+
+/// Repositories in a store. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) options: Options,
+    pub(crate) caches: Caches,
+    pub(crate) catalog: Catalog,
+    /// Sessions that a request of this process is writing to.
+    pub(crate) writing: Mutex<HashSet<SessionId>>,
+    /// Blobs that failed a check in this process: not offered until they are pushed again.
+    pub(crate) damaged: Mutex<HashSet<Digest>>,
+    /// Whole-blob hashing that requests wait for, e.g. a range of a blob without an index.
+    pub(crate) hashing: Semaphore,
+}
+
+/// A link is a digest as text; anything much longer is not one.
+const MAX_LINK: usize = 256;
+
+impl Registry {
+    /// A registry over `store`.
+    pub fn new(store: Arc<dyn Store>, options: Options) -> Registry {
+        let inner = Inner {
+            store,
+            options,
+            caches: Caches::new(),
+            catalog: Catalog::default(),
+            writing: Mutex::default(),
+            damaged: Mutex::default(),
+            hashing: Semaphore::new(2),
+        };
+        Registry { inner: Arc::new(inner) }
+    }
+
+    /// The store underneath.
+    pub fn store(&self) -> &dyn Store {
+        &*self.inner.store
+    }
+
+    /// Whether a link stands at `key`. Links are few bytes and are read by name each time.
+    pub(crate) async fn has_link(&self, key: &Key) -> Result<bool> {
+        Ok(optional(self.store().head(key).await)?.is_some())
+    }
+
+    pub(crate) async fn put_link(&self, key: &Key, digest: &Digest) -> Result<()> {
+        Ok(self.store().put(key, digest.to_string().into(), Durability::Synced).await?)
+    }
+
+    /// The digest in a link; `None` where there is no link, or where it was left empty or broken.
+    pub(crate) async fn read_link(&self, key: &Key) -> Result<Option<Digest>> {
+        let Some(bytes) = optional(self.store().get(key, MAX_LINK).await)? else { return Ok(None) };
+        let digest = std::str::from_utf8(&bytes).ok().and_then(|text| Digest::parse(text.trim()).ok());
+        if digest.is_none() {
+            tracing::warn!(key = %key, bytes = bytes.len(), "a link does not hold a digest; taken as absent");
+        }
+        Ok(digest)
+    }
+
+    /// Removes a link and the directory that held it.
+    pub(crate) async fn delete_link(&self, key: &Key) -> Result<bool> {
+        Ok(self.store().delete(key, Delete { prune_parents: 1 }).await?)
+    }
+
+    /// Whether anything was ever pushed to the repository.
+    pub async fn exists(&self, name: &RepositoryName) -> Result<bool> {
+        let one = wharfinger_store::List { shallow: true, after: None, limit: 1 };
+        for prefix in [layout::manifests(name), layout::layers(name)] {
+            if !self.store().list(&prefix, one.clone()).await?.entries.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn mark_damaged(&self, digest: &Digest) {
+        /// Past this many the store has other problems than a list.
+        const MOST: usize = 100_000;
+        let mut damaged = self.inner.damaged.lock();
+        if damaged.len() < MOST && damaged.insert(*digest) {
+            tracing::error!(%digest, "a blob is damaged in the store; it is withheld until it is pushed again");
+        }
+    }
+
+    pub(crate) fn mark_mended(&self, digest: &Digest) {
+        self.inner.damaged.lock().remove(digest);
+    }
+
+    pub(crate) fn is_damaged(&self, digest: &Digest) -> bool {
+        let damaged = self.inner.damaged.lock();
+        !damaged.is_empty() && damaged.contains(digest)
+    }
+
+    /// How many blobs failed a check and were not pushed again since.
+    pub fn damaged_count(&self) -> usize {
+        self.inner.damaged.lock().len()
+    }
+
+    /// Lookups of proved content in memory since the start: hits and misses.
+    pub fn cache_lookups(&self) -> (u64, u64) {
+        self.inner.caches.lookups()
+    }
+}

@@ -1,0 +1,92 @@
+//! Tags: names that point to manifests.
+
+use futures::future::try_join_all;
+use wharfinger_oci::{Digest, RepositoryName, Tag};
+use wharfinger_store::{Delete, Entry, List};
+
+use crate::error::{Error, Result};
+use crate::layout;
+use crate::registry::Registry;
+
+/// Links read side by side when all tags of a repository are looked at.
+const PARALLEL: usize = 16;
+
+/// A page of a repository's tags.
+#[derive(Debug)]
+pub struct TagPage {
+    /// In byte order.
+    pub tags: Vec<Tag>,
+    /// Whether there may be more after the last.
+    pub more: bool,
+}
+
+impl Registry {
+    /// The digest that a tag points to. The link is read by name each time: never a stale tag.
+    pub(crate) async fn resolve(&self, name: &RepositoryName, tag: &Tag) -> Result<Option<Digest>> {
+        self.read_link(&layout::tag_current(name, tag)).await
+    }
+
+    /// Points a tag to a manifest that is already in the repository.
+    pub(crate) async fn set_tag(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<()> {
+        self.put_link(&layout::tag_index_link(name, tag, digest), digest).await?;
+        self.put_link(&layout::tag_current(name, tag), digest).await
+    }
+
+    /// At most `limit` tags after `last` (exclusive; it need not exist).
+    ///
+    /// # Errors
+    /// [`Error::NameUnknown`] where nothing was ever pushed to the repository.
+    pub async fn tags(&self, name: &RepositoryName, last: Option<&str>, limit: usize) -> Result<TagPage> {
+        let prefix = layout::tags(name);
+        let mut page = TagPage { tags: Vec::new(), more: true };
+        let mut after = last.map(str::to_owned);
+        while page.more && page.tags.len() < limit {
+            let options = List { shallow: true, after: after.clone(), limit: limit - page.tags.len() };
+            let listed = self.store().list(&prefix, options).await?;
+            page.more = listed.more;
+            after = listed.entries.last().map(|entry| entry.name().to_owned());
+            let candidates = listed.entries.iter().filter(|entry| matches!(entry, Entry::Prefix(_)));
+            let tags: Vec<Tag> = candidates.filter_map(|entry| Tag::parse(entry.name()).ok()).collect();
+            // A tag without a current link is the rest of a delete, or not yet written.
+            let links: Vec<_> = tags.iter().map(|tag| layout::tag_current(name, tag)).collect();
+            let exist = self.store().exist(&links).await?;
+            page.tags.extend(tags.into_iter().zip(exist).filter_map(|(tag, exists)| exists.then_some(tag)));
+        }
+        if limit == 0 {
+            page.more = false;
+        }
+        if page.tags.is_empty() && !self.exists(name).await? {
+            return Err(Error::NameUnknown(name.clone()));
+        }
+        Ok(page)
+    }
+
+    /// The tags that point to a manifest now.
+    pub(crate) async fn tags_of(&self, name: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>> {
+        let all = List { shallow: true, after: None, limit: usize::MAX };
+        let entries = self.store().list(&layout::tags(name), all).await?.entries;
+        let tags: Vec<Tag> = entries.iter().filter_map(|entry| Tag::parse(entry.name()).ok()).collect();
+        let mut found = Vec::new();
+        for some in tags.chunks(PARALLEL) {
+            let targets = try_join_all(some.iter().map(|tag| self.resolve(name, tag))).await?;
+            let pointing = some.iter().zip(targets).filter(|(_, target)| *target == Some(*digest));
+            found.extend(pointing.map(|(tag, _)| tag.clone()));
+        }
+        Ok(found)
+    }
+
+    /// Deletes a tag and what it pointed to in the past; the manifest stays. Says whether there was one.
+    pub(crate) async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<bool> {
+        let existed =
+            self.store().delete(&layout::tag_current(name, tag), Delete { prune_parents: 1 }).await?;
+        let index = layout::tag_index(name, tag);
+        let all = List { shallow: false, after: None, limit: usize::MAX };
+        for entry in self.store().list(&index, all).await?.entries {
+            // The link lies in index/<alg>/<hex>/ below the tag: four directories.
+            self.store().delete(&index.join(entry.name()), Delete { prune_parents: 4 }).await?;
+        }
+        // Again, for the tag's own directory, now empty.
+        self.store().delete(&layout::tag_current(name, tag), Delete { prune_parents: 2 }).await?;
+        Ok(existed)
+    }
+}

@@ -1,0 +1,110 @@
+//! The admin socket: what operators change on a running server. Whoever may open the socket's file is trusted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::app::{App, json, text};
+use crate::listen::{Listener, Stop, serve_small};
+use crate::respond::Answer;
+
+/// A change of the log level that falls back by itself. The body of `POST /v1/log-level`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLevelChange {
+    /// `error`, `warn`, `info` or `debug`.
+    pub level: String,
+    /// Seconds until the configured level is back.
+    pub seconds: u64,
+    /// Only for requests to this repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+}
+
+/// Changes how much is logged; implemented by whoever set the log up.
+pub trait LogControl: Send + Sync + 'static {
+    /// Applies a change.
+    ///
+    /// # Errors
+    /// A message for the operator: no such level, not a repository name.
+    fn change(&self, change: &LogLevelChange) -> Result<(), String>;
+
+    /// Back to the configured level.
+    fn restore(&self);
+
+    /// The level in force, as text.
+    fn current(&self) -> String;
+}
+
+/// Serves the admin socket until `stop`.
+pub async fn serve(app: Arc<App>, listener: Listener, log: Arc<dyn LogControl>, stop: Stop) {
+    let generation = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    serve_small(listener, stop, move |request| answer(app.clone(), log.clone(), generation.clone(), request))
+        .await;
+}
+
+async fn answer(
+    app: Arc<App>,
+    log: Arc<dyn LogControl>,
+    generation: Arc<std::sync::atomic::AtomicU64>,
+    request: Request<Incoming>,
+) -> Answer {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    match (method, path.as_str()) {
+        (Method::GET, "/v1/status") => status(&app, &*log),
+        (Method::POST, "/v1/log-level") => {
+            let change = match read_change(request).await {
+                Ok(change) => change,
+                Err(message) => return failure(&message),
+            };
+            match log.change(&change) {
+                Ok(()) => fall_back_later(log.clone(), &generation, change.seconds),
+                Err(message) => return failure(&message),
+            }
+            json(StatusCode::OK, &json!({ "level": log.current(), "seconds": change.seconds }))
+        }
+        _ => text(StatusCode::NOT_FOUND, "no such admin endpoint\n"),
+    }
+}
+
+fn status(app: &App, log: &dyn LogControl) -> Answer {
+    let (healthy, store) = app.health.store();
+    let value = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "store": { "driver": app.registry.store().name(), "healthy": healthy, "probe": store },
+        "ready": app.health.is_ready(),
+        "read_only": app.options.read_only,
+        "uploads_in_flight": app.registry.uploads_in_flight(),
+        "damaged_blobs": app.registry.damaged_count(),
+        "log_level": log.current(),
+    });
+    json(StatusCode::OK, &value)
+}
+
+async fn read_change(request: Request<Incoming>) -> Result<LogLevelChange, String> {
+    let body = Limited::new(request.into_body(), 64 * 1024).collect().await;
+    let body = body.map_err(|error| format!("the request's body could not be read: {error}"))?.to_bytes();
+    serde_json::from_slice(&body).map_err(|error| format!("not a change of the log level: {error}"))
+}
+
+/// Restores the level after a while, unless it was changed again meanwhile.
+fn fall_back_later(log: Arc<dyn LogControl>, generation: &Arc<std::sync::atomic::AtomicU64>, seconds: u64) {
+    use std::sync::atomic::Ordering::SeqCst;
+    let mine = generation.fetch_add(1, SeqCst) + 1;
+    let generation = generation.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        if generation.load(SeqCst) == mine {
+            log.restore();
+            tracing::info!(level = log.current(), "the log level fell back");
+        }
+    });
+}
+
+fn failure(message: &str) -> Answer {
+    json(StatusCode::BAD_REQUEST, &json!({ "error": message }))
+}

@@ -1,0 +1,158 @@
+//! The byte stream under a connection: sends pieces of files from the kernel, and ends when nothing moves.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, Sleep};
+use tokio_rustls::server::TlsStream;
+use wharfinger_store::LocalFile;
+
+/// The file whose pieces a connection may be about to send.
+pub(crate) type SendingFile = Arc<Mutex<Option<Arc<LocalFile>>>>;
+
+/// What a connection runs over.
+pub(crate) enum Transport {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A transport that knows which memory is really a file, and that does not wait for ever for its peer to read.
+pub(crate) struct Connection {
+    transport: Transport,
+    sending: SendingFile,
+    patience: Duration,
+    /// Runs while a write waits for the peer.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Connection {
+    pub(crate) fn new(transport: Transport, sending: SendingFile, patience: Duration) -> Connection {
+        Connection { transport, sending, patience, stalled: None }
+    }
+
+    /// Passes a write's outcome on; a write that has been waiting for too long becomes an error.
+    fn patient(
+        &mut self,
+        context: &mut Context<'_>,
+        outcome: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if outcome.is_ready() {
+            self.stalled = None;
+            return outcome;
+        }
+        let patience = self.patience;
+        let stalled =
+            self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + patience)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading")))
+    }
+
+    fn poll_transport(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Transport::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Transport::Tcp(stream) => {
+                let file = self.sending.lock().clone();
+                match file {
+                    Some(file) => poll_with_file(stream, &file, context, slices),
+                    None => Pin::new(stream).poll_write_vectored(context, slices),
+                }
+            }
+        }
+    }
+}
+
+/// Writes what stands in memory, up to the first piece that is mapped from `file`; that one is sent by the kernel.
+fn poll_with_file(
+    stream: &mut TcpStream,
+    file: &LocalFile,
+    context: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    let mapped = slices.iter().position(|slice| !slice.is_empty() && file.offset_of(slice).is_some());
+    let Some(first) = mapped else { return Pin::new(stream).poll_write_vectored(context, slices) };
+    loop {
+        ready!(stream.poll_write_ready(context))?;
+        let sent = stream.try_io(Interest::WRITABLE, || {
+            let before = &slices[..first];
+            if before.iter().any(|slice| !slice.is_empty()) {
+                // More follows at once: headers and the first bytes share a segment.
+                let flags = rustix::net::SendFlags::MORE.bits() as i32;
+                return SockRef::from(&*stream).send_vectored_with_flags(before, flags);
+            }
+            let piece = &slices[first];
+            let mut offset = file.offset_of(piece);
+            Ok(rustix::fs::sendfile(stream.as_fd(), file.as_fd(), offset.as_mut(), piece.len())?)
+        });
+        match sent {
+            // A file that ends early sends nothing: that is a failure, not the end of the answer.
+            Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            other => return Poll::Ready(other),
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Transport::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = self.poll_transport(context, slices);
+        self.patient(context, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = match &mut self.transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Transport::Unix(stream) => Pin::new(stream).poll_flush(context),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(context),
+        };
+        self.patient(context, outcome.map_ok(|()| 0)).map_ok(|_| ())
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Transport::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Bodies of requests: read with a limit on how long they may stand still.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use wharfinger_registry::UploadWriter;
+
+use crate::respond::Failure;
+
+/// The body of a request.
+pub(crate) struct RequestBody {
+    incoming: Incoming,
+    patience: Duration,
+}
+
+impl RequestBody {
+    pub(crate) fn new(incoming: Incoming, patience: Duration) -> RequestBody {
+        RequestBody { incoming, patience }
+    }
+
+    /// Whether it is known to be empty.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    /// The next piece; `None` at its end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            let frame = tokio::time::timeout(self.patience, self.incoming.frame()).await;
+            match frame.map_err(|_| Failure::stalled(self.patience))? {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(Failure::broken_body(&error)),
+                Some(Ok(frame)) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        return Ok(Some(bytes));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Everything, if it is at most `limit` bytes; `None` if it is more.
+    pub(crate) async fn collect(mut self, limit: usize) -> Result<Option<Bytes>, Failure> {
+        if self.incoming.size_hint().lower() > limit as u64 {
+            return Ok(None);
+        }
+        let Some(first) = self.next().await? else { return Ok(Some(Bytes::new())) };
+        if self.incoming.is_end_stream() && first.len() <= limit {
+            return Ok(Some(first));
+        }
+        let mut all = BytesMut::from(first);
+        while let Some(bytes) = self.next().await? {
+            if all.len() + bytes.len() > limit {
+                return Ok(None);
+            }
+            all.extend_from_slice(&bytes);
+        }
+        Ok((all.len() <= limit).then(|| all.freeze()))
+    }
+
+    /// Hands everything to an upload. Returns how many bytes that were.
+    pub(crate) async fn pour(mut self, writer: &mut UploadWriter) -> Result<u64, Failure> {
+        let mut poured = 0;
+        while let Some(bytes) = self.next().await? {
+            poured += bytes.len() as u64;
+            writer.write(bytes).await?;
+        }
+        Ok(poured)
+    }
+}

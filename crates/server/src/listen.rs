@@ -1,0 +1,258 @@
+//! Accepting connections, and letting go of them.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+use crate::app::{App, Peer};
+use crate::connection::{Connection, SendingFile, Transport};
+use crate::tls::{Tls, handshake_timeout};
+
+/// Frames from a client are at most this large; it bounds what a slow connection holds.
+const READ_BUFFER: usize = 64 * 1024;
+/// Streams of one HTTP/2 connection.
+const H2_STREAMS: u32 = 100;
+/// Bytes of one HTTP/2 stream, and of one connection, that may be on their way to us.
+const H2_STREAM_WINDOW: u32 = 1024 * 1024;
+const H2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Bytes that one HTTP/2 stream may hold on their way out.
+const H2_SEND_BUFFER: usize = 128 * 1024;
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// An open socket that connections come from.
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A Unix socket; its file is removed at the end.
+    Unix(UnixListener, PathBuf),
+}
+
+enum Accepted {
+    Tcp(TcpStream, Peer),
+    Unix(UnixStream, Peer),
+}
+
+impl Listener {
+    /// Binds a Unix socket, replacing one that a dead process left.
+    pub fn unix(path: &Path) -> io::Result<Listener> {
+        if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(io::Error::new(
+                    io::ErrorKind::AddrInUse,
+                    "another process listens on this socket",
+                ));
+            }
+            std::fs::remove_file(path)?;
+        }
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        Ok(Listener::Unix(UnixListener::bind(path)?, path.to_owned()))
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                let address = Some(address.ip().to_canonical());
+                Ok(Accepted::Tcp(stream, Peer { address, tls: false, sending: None }))
+            }
+            Listener::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                Ok(Accepted::Unix(stream, Peer { address: None, tls: false, sending: None }))
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Listener::Unix(_, path) = self {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Says when to stop.
+pub type Stop = watch::Receiver<bool>;
+
+/// Waits until the server is told to stop.
+pub(crate) async fn stopped(stop: &mut Stop) {
+    // A lost sender means the same.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Serves the distribution API on a listener until `stop`, then lets requests end within the drain limit.
+pub async fn serve(app: Arc<App>, listener: Listener, tls: Option<Arc<Tls>>, mut stop: Stop) {
+    let graceful = GracefulShutdown::new();
+    let connections = Arc::new(Semaphore::new(app.options.max_connections));
+    loop {
+        let Ok(permit) = connections.clone().acquire_owned().await else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut stop) => break,
+        };
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: waiting lets some go.
+                tracing::warn!(%error, "accepting a connection failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (app, tls, watcher) = (app.clone(), tls.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            if let Err(error) = connection(app, accepted, tls, watcher).await {
+                tracing::debug!(error = &*error, "a connection ended");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let limit = app.options.drain_timeout;
+    if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
+        tracing::warn!(
+            seconds = limit.as_secs(),
+            "requests were still running at the end of the drain and were cut"
+        );
+    }
+}
+
+type Boxed = Box<dyn std::error::Error + Send + Sync>;
+
+async fn connection(
+    app: Arc<App>,
+    accepted: Accepted,
+    tls: Option<Arc<Tls>>,
+    watcher: hyper_util::server::graceful::Watcher,
+) -> Result<(), Boxed> {
+    let patience = app.options.body_progress_timeout;
+    let (transport, mut peer) = match (accepted, tls) {
+        (Accepted::Tcp(stream, peer), None) => (Transport::Tcp(stream), peer),
+        (Accepted::Unix(stream, peer), _) => (Transport::Unix(stream), peer),
+        (Accepted::Tcp(stream, peer), Some(tls)) => {
+            let handshake = TlsAcceptor::from(tls.config.clone()).accept(stream);
+            let stream =
+                tokio::time::timeout(HANDSHAKE, handshake).await.map_err(|_| handshake_timeout())??;
+            (Transport::Tls(Box::new(stream)), Peer { tls: true, ..peer })
+        }
+    };
+    let h2 = match &transport {
+        Transport::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        Transport::Tcp(stream) => app.options.h2c && begins_with_preface(stream).await?,
+        Transport::Unix(_) => false,
+    };
+    let sending = SendingFile::default();
+    if matches!(transport, Transport::Tcp(_)) && !h2 {
+        peer.sending = Some(sending.clone());
+    }
+    let io = TokioIo::new(Connection::new(transport, sending, patience));
+    let header_timeout = app.options.header_timeout;
+    let max_header_bytes = app.options.max_header_bytes;
+    let answer = move |request| {
+        let (app, peer) = (app.clone(), peer.clone());
+        async move { Ok::<_, Infallible>(app.answer(peer, request).await) }
+    };
+    let service = hyper::service::service_fn(answer);
+    if h2 {
+        let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(H2_STREAMS)
+            .initial_stream_window_size(H2_STREAM_WINDOW)
+            .initial_connection_window_size(H2_CONNECTION_WINDOW)
+            .max_send_buf_size(H2_SEND_BUFFER)
+            .max_header_list_size(u32::try_from(max_header_bytes).unwrap_or(u32::MAX))
+            .keep_alive_interval(Some(header_timeout))
+            .keep_alive_timeout(patience);
+        return Ok(watcher.watch(builder.serve_connection(io, service)).await?);
+    }
+    let builder = http1(header_timeout, max_header_bytes);
+    Ok(watcher.watch(builder.serve_connection(io, service)).await?)
+}
+
+fn http1(header_timeout: Duration, max_header_bytes: usize) -> hyper::server::conn::http1::Builder {
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_buf_size(max_header_bytes.max(READ_BUFFER))
+        .writev(true)
+        .pipeline_flush(true);
+    builder
+}
+
+/// Whether a plain connection begins with HTTP/2's preface (RFC 9113, section 3.4).
+async fn begins_with_preface(stream: &TcpStream) -> io::Result<bool> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+    let mut seen = [0; PREFACE.len()];
+    for _ in 0..100 {
+        let count = stream.peek(&mut seen).await?;
+        if count == 0 || seen[..count] != PREFACE[..count] {
+            return Ok(false);
+        }
+        if count == PREFACE.len() {
+            return Ok(true);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(false)
+}
+
+/// Serves small requests (admin, debug) on a listener until `stop`.
+pub(crate) async fn serve_small<F, R, B>(listener: Listener, mut stop: Stop, answer: F)
+where
+    F: Fn(Request<Incoming>) -> R + Clone + Send + 'static,
+    R: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<Boxed>,
+{
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut stop) => return,
+        };
+        let transport = match accepted {
+            Ok(Accepted::Tcp(stream, _)) => Transport::Tcp(stream),
+            Ok(Accepted::Unix(stream, _)) => Transport::Unix(stream),
+            Err(_) => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let patience = Duration::from_secs(30);
+        let io = TokioIo::new(Connection::new(transport, SendingFile::default(), patience));
+        let (answer, mut stop) = (answer.clone(), stop.clone());
+        tokio::spawn(async move {
+            let service = hyper::service::service_fn(move |request| {
+                let answer = answer(request);
+                async move { Ok::<_, Infallible>(answer.await) }
+            });
+            let connection = http1(patience, READ_BUFFER).serve_connection(io, service);
+            let mut connection = pin!(connection);
+            tokio::select! {
+                result = connection.as_mut() => drop(result),
+                () = stopped(&mut stop) => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
+            }
+        });
+    }
+}

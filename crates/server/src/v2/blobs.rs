@@ -1,0 +1,120 @@
+//! end-2, end-10: blobs by digest.
+
+use http::header::{
+    ACCEPT_RANGES, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, IF_RANGE, RANGE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use wharfinger_oci::range::{ByteRange, Requested};
+use wharfinger_oci::{Digest, ErrorCode, RepositoryName, media_type};
+
+use crate::app::Call;
+use crate::body::AnswerBody;
+use crate::respond::{Answer, Failure};
+
+pub(super) static CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// For content by digest: it never changes. `public` only where everybody may read and nobody showed credentials.
+pub(super) fn immutable(call: &Call<'_>, name: &RepositoryName) -> HeaderValue {
+    let public = !call.head.headers.contains_key(AUTHORIZATION) && call.app.access.is_public(name);
+    HeaderValue::from_static(match public {
+        true => "public, max-age=31536000, immutable, no-transform",
+        false => "private, max-age=31536000, immutable, no-transform",
+    })
+}
+
+/// `"sha256:..."`, and the same without quotes.
+pub(super) fn digest_values(digest: &Digest) -> (HeaderValue, HeaderValue) {
+    let quoted = bytes::Bytes::from(format!("\"{digest}\""));
+    let plain = quoted.slice(1..quoted.len() - 1);
+    let value = |bytes| HeaderValue::from_maybe_shared(bytes).unwrap_or(HeaderValue::from_static(""));
+    (value(quoted), value(plain))
+}
+
+/// Whether the client has this content already (RFC 9110, section 13.1.2; weak comparison).
+pub(super) fn client_has(call: &Call<'_>, etag: &HeaderValue) -> bool {
+    let etag = etag.to_str().unwrap_or("");
+    let matches = |candidate: &str| {
+        let candidate = candidate.trim().trim_start_matches("W/");
+        candidate == "*" || candidate == etag || candidate == etag.trim_matches('"')
+    };
+    call.header(IF_NONE_MATCH).is_some_and(|list| list.split(',').any(matches))
+}
+
+fn describe(call: &Call<'_>, name: &RepositoryName, digest: &Digest, headers: &mut HeaderMap) {
+    let (etag, plain) = digest_values(digest);
+    headers.insert(ETAG, etag);
+    headers.insert(CONTENT_DIGEST.clone(), plain);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type::OCTET_STREAM));
+    headers.insert(CACHE_CONTROL, immutable(call, name));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+}
+
+/// Whether the blob can be pulled, and its size.
+pub(super) async fn head(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Result<Answer, Failure> {
+    let size = call.app.registry.stat_blob(name, digest).await?;
+    let mut answer = Response::new(AnswerBody::empty());
+    describe(call, name, digest, answer.headers_mut());
+    answer.headers_mut().insert(CONTENT_LENGTH, size.into());
+    Ok(answer)
+}
+
+/// The bytes, or a range of them. The first of them have been checked before the status goes out.
+pub(super) async fn get(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Result<Answer, Failure> {
+    let registry = &call.app.registry;
+    let blob = registry.blob(name, digest).await?;
+    let mut answer = Response::new(AnswerBody::empty());
+    describe(call, name, digest, answer.headers_mut());
+    let etag = answer.headers()[ETAG].clone();
+    if client_has(call, &etag) {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(answer);
+    }
+    // A range of content that the client has no other part of makes no sense (RFC 9110, section 13.1.5).
+    let current = call.header(IF_RANGE).is_none_or(|value| value.as_bytes() == etag.as_bytes());
+    let size = blob.size;
+    let range = match ByteRange::resolve(call.header(RANGE).filter(|_| current), size) {
+        Requested::Whole => 0..size,
+        Requested::Part(start, length) => {
+            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let text = format!("bytes {start}-{}/{size}", start + length - 1);
+            if let Ok(value) = HeaderValue::try_from(text) {
+                answer.headers_mut().insert(CONTENT_RANGE, value);
+            }
+            start..start + length
+        }
+        Requested::Unsatisfiable => return Err(unsatisfiable(size)),
+    };
+    answer.headers_mut().insert(CONTENT_LENGTH, (range.end - range.start).into());
+    let body = registry.read_blob(blob, range, call.frames()).await?;
+    *answer.body_mut() = AnswerBody::blob(body, call.peer.sending.clone().unwrap_or_default());
+    Ok(answer)
+}
+
+fn unsatisfiable(size: u64) -> Failure {
+    let message = format!("the range lies outside the blob, which has {size} bytes");
+    let failure = Failure::new(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid, message);
+    match HeaderValue::try_from(format!("bytes */{size}")) {
+        Ok(value) => failure.header(CONTENT_RANGE, value),
+        Err(_) => failure,
+    }
+}
+
+/// Takes the blob out of the repository.
+pub(super) async fn delete(
+    call: &Call<'_>,
+    name: &RepositoryName,
+    digest: &Digest,
+) -> Result<Answer, Failure> {
+    call.deletable()?;
+    call.app.registry.delete_blob(name, digest).await?;
+    Ok(accepted())
+}
+
+/// 202 without a body, as deletes answer.
+pub(super) fn accepted() -> Answer {
+    let mut answer = Response::new(AnswerBody::empty());
+    *answer.status_mut() = StatusCode::ACCEPTED;
+    answer.headers_mut().insert(CONTENT_LENGTH, 0.into());
+    answer
+}

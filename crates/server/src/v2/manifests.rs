@@ -1,0 +1,106 @@
+//! end-3, end-7, end-9: manifests by tag or digest.
+
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, VARY};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use wharfinger_oci::manifest::MAX_MANIFEST_SIZE;
+use wharfinger_oci::{ErrorCode, Reference, RepositoryName, Route, Tag};
+use wharfinger_registry::manifest::Push;
+
+use super::blobs::{CONTENT_DIGEST, accepted, client_has, digest_values, immutable};
+use super::query;
+use crate::app::Call;
+use crate::body::AnswerBody;
+use crate::incoming::RequestBody;
+use crate::respond::{Answer, Failure};
+
+static OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+static OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
+
+/// The manifest as it was pushed, whatever the client accepts: it can tell from the media type.
+pub(super) async fn get(
+    call: &Call<'_>,
+    name: &RepositoryName,
+    reference: &Reference,
+) -> Result<Answer, Failure> {
+    let manifest = call.app.registry.manifest(name, reference).await?;
+    let mut answer = Response::new(AnswerBody::empty());
+    let (etag, plain) = digest_values(&manifest.digest);
+    let known = client_has(call, &etag);
+    let headers = answer.headers_mut();
+    headers.insert(ETAG, etag);
+    headers.insert(CONTENT_DIGEST.clone(), plain);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(manifest.media_type));
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    let cache_control = match reference {
+        Reference::Digest(_) => immutable(call, name),
+        Reference::Tag(_) => HeaderValue::from_static("no-cache"),
+    };
+    headers.insert(CACHE_CONTROL, cache_control);
+    if known {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(answer);
+    }
+    headers.insert(CONTENT_LENGTH, manifest.bytes.len().into());
+    if call.head.method != Method::HEAD {
+        *answer.body_mut() = AnswerBody::from(manifest.bytes.clone());
+    }
+    Ok(answer)
+}
+
+/// Stores a manifest under its digest and points tags to it: the one in the path, or any number of `tag=`.
+pub(super) async fn put(
+    call: &Call<'_>,
+    name: &RepositoryName,
+    reference: &Reference,
+    body: RequestBody,
+) -> Result<Answer, Failure> {
+    call.writable()?;
+    let mut tags = Vec::new();
+    for text in query::values(call, "tag") {
+        tags.push(
+            Tag::parse(&text)
+                .map_err(|error| Failure::bad_request(ErrorCode::TagInvalid, error.to_string()))?,
+        );
+    }
+    let digest = match reference {
+        Reference::Digest(digest) => Some(*digest),
+        Reference::Tag(tag) => {
+            tags.insert(0, tag.clone());
+            None
+        }
+    };
+    let Some(bytes) = body.collect(MAX_MANIFEST_SIZE).await? else {
+        let message = format!("a manifest has at most {MAX_MANIFEST_SIZE} bytes");
+        return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid, message));
+    };
+    let content_type = call.header(CONTENT_TYPE);
+    let push = Push { digest, tags: tags.clone(), content_type, bytes };
+    let pushed = call.app.registry.push_manifest(name, push).await?;
+    let mut answer = Response::new(AnswerBody::empty());
+    *answer.status_mut() = StatusCode::CREATED;
+    let headers = answer.headers_mut();
+    let path = Route::Manifest(name.clone(), Reference::Digest(pushed.digest)).to_string();
+    headers.insert(LOCATION, call.location(&path));
+    headers.insert(CONTENT_DIGEST.clone(), digest_values(&pushed.digest).1);
+    headers.insert(CONTENT_LENGTH, 0.into());
+    if let Some(subject) = pushed.subject {
+        headers.insert(OCI_SUBJECT.clone(), digest_values(&subject).1);
+    }
+    for tag in &tags {
+        if let Ok(value) = HeaderValue::from_str(tag.as_str()) {
+            headers.append(OCI_TAG.clone(), value);
+        }
+    }
+    Ok(answer)
+}
+
+/// Removes a tag, or a manifest with its tags.
+pub(super) async fn delete(
+    call: &Call<'_>,
+    name: &RepositoryName,
+    reference: &Reference,
+) -> Result<Answer, Failure> {
+    call.deletable()?;
+    call.app.registry.delete_manifest(name, reference).await?;
+    Ok(accepted())
+}

@@ -1,0 +1,7 @@
+//! The operator's commands.
+
+pub(crate) mod config;
+pub(crate) mod generate;
+pub(crate) mod log_level;
+pub(crate) mod status;
+pub(crate) mod uploads;

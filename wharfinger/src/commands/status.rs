@@ -1,0 +1,43 @@
+//! `wharfinger status`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use http::Method;
+
+use crate::admin_client;
+use crate::cli::{Output, Status};
+
+/// 0 healthy, 1 not ready, store failing or damaged blobs, 2 no server answered.
+pub(crate) fn run(arguments: &Status) -> Result<ExitCode> {
+    let status = admin_client::request(&arguments.socket, Method::GET, "/v1/status", None)?;
+    let damaged = status["damaged_blobs"].as_u64().unwrap_or(0);
+    let probe = &status["store"]["probe"];
+    let known = probe["status"] != "unknown";
+    let store = status["store"]["healthy"] == true || !known;
+    let ready = status["ready"] == true;
+    match arguments.output {
+        Output::Json => println!("{status}"),
+        Output::Text => {
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
+            println!("version            {}", text(&status["version"]));
+            println!(
+                "ready              {}",
+                if ready { "yes" } else { "no: draining or taken out by hand" }
+            );
+            let error = probe["error"].as_str().map_or(String::new(), |error| format!(": {error}"));
+            let age =
+                probe["age_seconds"].as_u64().map_or(String::new(), |age| format!(", probed {age} s ago"));
+            println!(
+                "store              {} {}{age}{error}",
+                text(&status["store"]["driver"]),
+                text(&probe["status"])
+            );
+            println!("read-only          {}", if status["read_only"] == true { "yes" } else { "no" });
+            println!("uploads in flight  {}", status["uploads_in_flight"]);
+            println!("damaged blobs      {damaged}");
+            println!("log level          {}", text(&status["log_level"]));
+        }
+    }
+    Ok(if ready && store && damaged == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}

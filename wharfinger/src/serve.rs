@@ -1,0 +1,195 @@
+//! `wharfinger serve`: everything put together, started, and stopped in order.
+
+use std::net::ToSocketAddrs;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use wharfinger_config::{Config, Listen};
+use wharfinger_server::listen::{self, Listener};
+use wharfinger_server::metrics::Metrics;
+use wharfinger_server::{App, admin, debug, health};
+use wharfinger_store::{Filesystem, Store};
+
+use crate::cli;
+use crate::logging::{self, Logging};
+use crate::wiring;
+
+/// Threads for what may block: disks are not faster with more, and each keeps a buffer.
+const BLOCKING_THREADS: usize = 64;
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+pub(crate) fn run(arguments: &cli::Serve) -> Result<ExitCode> {
+    let loaded = wiring::load(arguments.source.file.as_deref(), &arguments.source.ignore_unsupported)?;
+    let log = Arc::new(logging::start(&loaded.config.log));
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .context("the runtime cannot start")?;
+    runtime.block_on(serve(loaded.config, log, arguments.source.file.is_none()))
+}
+
+async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<ExitCode> {
+    let store = wiring::open_store(&config)?;
+    let metrics = Arc::new(Metrics::new(store.name()));
+    let registry = wiring::registry(&config, store.clone(), metrics.clone())?;
+    let access = wiring::access(&config)?;
+    let app = Arc::new(App::new(registry, access, wiring::server_options(&config)?, metrics));
+    let tls = wiring::tls(&config)?;
+    let main = main_listener(&config.http.listen).await?;
+    let address = describe(&main, tls.is_some());
+    let (stop, stopping) = watch::channel(false);
+
+    if let Some(debugging) = &config.http.debug {
+        let listener = bind(&debugging.listen).await.context("http.debug.addr")?;
+        tokio::spawn(debug::serve(
+            app.clone(),
+            listener,
+            debugging.prometheus_path.clone(),
+            stopping.clone(),
+        ));
+    }
+    let socket = wiring::admin_socket(&config);
+    match Listener::unix(&socket) {
+        Ok(listener) => drop(tokio::spawn(admin::serve(app.clone(), listener, log, stopping.clone()))),
+        Err(error) => tracing::warn!(socket = %socket.display(), %error, "no admin socket (admin.socket)"),
+    }
+    background(&app, &config, store);
+    if let Some(tls) = &tls {
+        tokio::spawn(tls.clone().follow());
+    }
+    announce(&config, &address, unconfigured);
+    let serving = tokio::spawn(listen::serve(app.clone(), main, tls, stopping));
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+
+    let signal = wait_for_signal().await?;
+    tracing::info!(signal, "stopping: letting requests end");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    app.health.drain();
+    let _ = stop.send(true);
+    serving.await.context("the server broke down")?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn wait_for_signal() -> Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+    }
+}
+
+/// What runs beside requests: the probe of the store and the purge of abandoned uploads.
+fn background(app: &Arc<App>, config: &Config, store: Filesystem) {
+    if config.health.enabled && !config.storage.read_only {
+        tokio::spawn(health::probe_forever(app.clone(), config.health.interval));
+    }
+    let purging = config.storage.upload_purging.clone();
+    if !purging.enabled || config.storage.read_only {
+        return;
+    }
+    let registry = app.registry.clone();
+    tokio::spawn(async move {
+        // Instances on one store do not all begin at once.
+        let spread = std::time::SystemTime::now().elapsed().unwrap_or_default().subsec_nanos();
+        let jitter = Duration::from_secs(u64::from(spread ^ std::process::id()) % 3600);
+        tokio::time::sleep(jitter.min(purging.interval)).await;
+        loop {
+            match registry.purge_uploads(purging.age, purging.dry_run).await {
+                Ok(purged) if purged.uploads > 0 => {
+                    tracing::info!(
+                        uploads = purged.uploads,
+                        dry_run = purging.dry_run,
+                        "purged abandoned uploads"
+                    );
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "purging abandoned uploads failed"),
+            }
+            let store = store.clone();
+            let swept = tokio::task::spawn_blocking(move || store.sweep_temporary()).await;
+            if let Ok(Err(error)) = swept {
+                tracing::warn!(%error, "half-written files could not be swept");
+            }
+            tokio::time::sleep(purging.interval).await;
+        }
+    });
+}
+
+/// The socket that systemd hands over, else one of our own.
+async fn main_listener(listen: &Listen) -> Result<Listener> {
+    let mut inherited = listenfd::ListenFd::from_env();
+    if let Ok(Some(listener)) = inherited.take_tcp_listener(0) {
+        listener.set_nonblocking(true)?;
+        return Ok(Listener::Tcp(TcpListener::from_std(listener)?));
+    }
+    bind(listen).await.context("http.addr")
+}
+
+async fn bind(listen: &Listen) -> Result<Listener> {
+    match listen {
+        Listen::Unix(path) => Ok(Listener::unix(path).with_context(|| path.display().to_string())?),
+        Listen::Tcp { host: Some(host), port } => {
+            let target = (host.clone(), *port);
+            let found = tokio::task::spawn_blocking(move || target.to_socket_addrs()).await?;
+            let mut found = found.with_context(|| format!("{host} is no address of this machine"))?;
+            let address = found.next().with_context(|| format!("{host} has no address"))?;
+            bind_tcp(address, false)
+        }
+        Listen::Tcp { host: None, port } => {
+            // All interfaces, IPv4 through the IPv6 socket; without IPv6 in the kernel, IPv4 alone.
+            let any = std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, *port));
+            let any4 = std::net::SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, *port));
+            match bind_tcp(any, true) {
+                Ok(listener) => Ok(listener),
+                Err(_) => bind_tcp(any4, false),
+            }
+        }
+    }
+}
+
+fn bind_tcp(address: std::net::SocketAddr, dual: bool) -> Result<Listener> {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if dual {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into()).with_context(|| format!("cannot listen on {address}"))?;
+    socket.listen(BACKLOG)?;
+    Ok(Listener::Tcp(TcpListener::from_std(socket.into())?))
+}
+
+fn describe(listener: &Listener, tls: bool) -> String {
+    match listener {
+        Listener::Unix(_, path) => path.display().to_string(),
+        Listener::Tcp(listener) => {
+            let address =
+                listener.local_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
+            format!("{}://{address}", if tls { "https" } else { "http" })
+        }
+    }
+}
+
+/// One line for the log; without a configuration also what to do next.
+fn announce(config: &Config, address: &str, unconfigured: bool) {
+    let root = config.storage.filesystem.root.display();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), address, data = %root, "listening");
+    if unconfigured {
+        let host = address.split("://").last().unwrap_or(address);
+        eprintln!("\n  Push to it:  docker tag IMAGE {host}/IMAGE && docker push {host}/IMAGE");
+        eprintln!("  Data is in {root}; stop with Ctrl-C; `wharfinger config sample` shows all settings.\n");
+    }
+}

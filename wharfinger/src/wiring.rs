@@ -1,0 +1,182 @@
+//! The configuration as the structs that each part takes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use http::{HeaderName, HeaderValue};
+use wharfinger_access as access;
+use wharfinger_config as config;
+use wharfinger_config::Config;
+use wharfinger_registry as registry;
+use wharfinger_server as server;
+use wharfinger_server::metrics::Metrics;
+use wharfinger_server::tls::{Tls, TlsOptions};
+use wharfinger_store::Filesystem;
+use wharfinger_store::layer::Observed;
+
+/// Where htpasswd users of a registry that is partly public fetch their token.
+const LOGIN_PATH: &str = "/auth/token";
+
+/// Reads a configuration; prints what it warns about. All mistakes are in the error.
+pub(crate) fn load(file: Option<&Path>, ignore_unsupported: &[String]) -> Result<config::Loaded> {
+    let loaded = config::load(file, std::env::vars(), ignore_unsupported);
+    loaded.map_err(|errors| {
+        let lines: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the configuration cannot be used:\n  {}", lines.join("\n  "))
+    })
+}
+
+/// The directory of the store.
+pub(crate) fn open_store(config: &Config) -> Result<Filesystem> {
+    let root = &config.storage.filesystem.root;
+    Filesystem::open(root).with_context(|| {
+        format!("the data directory {} cannot be opened (storage.filesystem.rootdirectory)", root.display())
+    })
+}
+
+/// Where the admin socket is.
+pub(crate) fn admin_socket(config: &Config) -> PathBuf {
+    let beside = || config.storage.filesystem.root.join("wharfinger/admin.sock");
+    config.admin.socket.clone().unwrap_or_else(beside)
+}
+
+/// The repositories, over an observed store.
+pub(crate) fn registry(
+    config: &Config,
+    store: Filesystem,
+    metrics: Arc<Metrics>,
+) -> Result<registry::Registry> {
+    let store = Observed::new(store, metrics);
+    Ok(registry::Registry::new(Arc::new(store), registry_options(config)?))
+}
+
+fn registry_options(config: &Config) -> Result<registry::Options> {
+    let delete_by_digest = match config.storage.delete.by_digest {
+        config::DeleteByDigest::UntagAll => registry::DeleteByDigest::UntagAll,
+        config::DeleteByDigest::RefuseIfTagged => registry::DeleteByDigest::RefuseIfTagged,
+    };
+    let index_children = match &config.validation.index_children {
+        config::IndexChildren::All => registry::IndexChildren::All,
+        config::IndexChildren::None => registry::IndexChildren::None,
+        config::IndexChildren::List(platforms) => {
+            let platform = |p: &config::Platform| registry::Platform {
+                os: p.os.clone(),
+                architecture: p.architecture.clone(),
+            };
+            registry::IndexChildren::Platforms(platforms.iter().map(platform).collect())
+        }
+    };
+    let rules = |texts: &[String]| -> Result<Vec<regex::Regex>> {
+        let compile = |text: &String| {
+            regex::Regex::new(text)
+                .with_context(|| format!("validation.manifests.urls: {text:?} is no regular expression"))
+        };
+        texts.iter().map(compile).collect()
+    };
+    let layer_urls = match &config.validation.manifest_urls {
+        None => None,
+        Some(urls) => Some(registry::UrlPolicy { allow: rules(&urls.allow)?, deny: rules(&urls.deny)? }),
+    };
+    Ok(registry::Options { delete_by_digest, index_children, layer_urls })
+}
+
+/// Who may do what.
+pub(crate) fn access(config: &Config) -> Result<access::Access> {
+    let method = match &config.auth {
+        config::Auth::None => access::Method::Anonymous,
+        config::Auth::Htpasswd(htpasswd) => {
+            access::Method::Htpasswd { realm: htpasswd.realm.clone(), path: htpasswd.path.clone() }
+        }
+        config::Auth::Token(token) => access::Method::Token(access::TokenConfig {
+            realm: token.realm.clone(),
+            service: token.service.clone(),
+            issuer: token.issuer.clone(),
+            rootcertbundle: token.root_cert_bundle.clone(),
+            jwks: token.jwks.clone(),
+            signing_algorithms: token.signing_algorithms.clone(),
+            autoredirect: token.auto_redirect,
+            autoredirect_path: Some(token.auto_redirect_path.clone()),
+        }),
+    };
+    let rule = |rule: &config::Rule| access::Rule {
+        repositories: rule.repositories.clone(),
+        who: rule.who.iter().map(who).collect(),
+        actions: rule.actions.clone(),
+    };
+    let policy = access::PolicyConfig {
+        rules: config.access.policy.iter().map(rule).collect(),
+        catalog: config.access.catalog.iter().map(who).collect(),
+    };
+    let trusted_proxy = config.access.trusted_proxy.as_ref().map(|proxy| {
+        let user_header =
+            HeaderName::try_from(proxy.user_header.as_str()).context("access.trusted_proxy.user_header")?;
+        anyhow::Ok(access::TrustedProxyConfig { addresses: proxy.addresses.clone(), user_header })
+    });
+    let settings = access::AccessConfig { method, policy, trusted_proxy: trusted_proxy.transpose()? };
+    let secret = config.http.secret.as_ref().map(|secret| secret.expose().as_bytes());
+    Ok(access::Access::new(settings)?.with_login_endpoint(LOGIN_PATH, secret)?)
+}
+
+fn who(who: &config::Who) -> access::Who {
+    match who {
+        config::Who::Anonymous => access::Who::Anonymous,
+        config::Who::Authenticated => access::Who::Authenticated,
+        config::Who::User(name) => access::Who::User(name.clone()),
+        config::Who::TokenSubject(subject) => access::Who::Token(subject.clone()),
+    }
+}
+
+/// How the server behaves.
+pub(crate) fn server_options(config: &Config) -> Result<server::Options> {
+    let mut headers = Vec::new();
+    for (name, values) in &config.http.headers {
+        let name = HeaderName::try_from(name.as_str()).with_context(|| format!("http.headers: {name:?}"))?;
+        for value in values {
+            let value = HeaderValue::try_from(value.as_str())
+                .with_context(|| format!("http.headers.{name}: {value:?}"))?;
+            headers.push((name.clone(), value));
+        }
+    }
+    let limits = &config.http.limits;
+    Ok(server::Options {
+        host: config.http.host.clone(),
+        prefix: config.http.prefix.clone().unwrap_or_default(),
+        relative_urls: config.http.relative_urls,
+        headers,
+        delete_enabled: config.storage.delete.enabled,
+        read_only: config.storage.read_only,
+        catalog_max: usize::try_from(config.catalog_max_entries).unwrap_or(usize::MAX),
+        tags_max: usize::try_from(config.tags_max_entries).unwrap_or(usize::MAX),
+        access_log: config.log.access_log,
+        header_timeout: limits.header_timeout,
+        body_progress_timeout: limits.body_progress_timeout,
+        max_header_bytes: limits.max_header_bytes,
+        max_connections: limits.max_connections.unwrap_or(10_000),
+        drain_timeout: config.http.drain_timeout,
+        http2: config.http.http2,
+        h2c: config.http.h2c,
+    })
+}
+
+/// TLS, where it is configured.
+pub(crate) fn tls(config: &Config) -> Result<Option<Arc<Tls>>> {
+    let Some(tls) = &config.http.tls else { return Ok(None) };
+    let client_optional = match tls.client_auth {
+        config::ClientAuth::VerifyIfGiven => true,
+        config::ClientAuth::RequireAndVerify => false,
+        config::ClientAuth::Request | config::ClientAuth::RequireAny => anyhow::bail!(
+            "http.tls.clientauth: certificates that nobody verifies prove nothing; use \
+             verify-client-cert-if-given or require-and-verify-client-cert"
+        ),
+    };
+    let options = TlsOptions {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        client_authorities: tls.client_cas.clone(),
+        client_optional,
+        only_tls13: tls.minimum == config::TlsVersion::Tls13,
+        http2: config.http.http2,
+    };
+    Ok(Some(Arc::new(Tls::new(options)?)))
+}
