@@ -26,9 +26,10 @@ impl Tree {
             let entry = entry.expect("a directory entry");
             empty = false;
             let name = format!("{prefix}/{}", entry.file_name().to_string_lossy());
-            if entry.file_type().expect("a file type").is_dir() {
+            let kind = entry.file_type().expect("a file type");
+            if kind.is_dir() {
                 self.walk(&entry.path(), &name);
-            } else {
+            } else if kind.is_file() {
                 let bytes = fs::read(entry.path()).expect("a readable file");
                 self.0.insert(name, Some((bytes.len() as u64, Digest::sha256(&bytes))));
             }
