@@ -74,7 +74,7 @@ fn a_chunk_that_lies_about_its_length_is_refused() {
         api.send(request)
     };
     assert_eq!(patch("0-99", b"short").expect(400).error_code(), "SIZE_INVALID");
-    for range in ["bytes 0-4", "5-0", "-5", "a-b", "0-4/5", "0--4", "0-99999999999999999999"] {
+    for range in ["5-0", "-5", "a-b", "0--4", "0-99999999999999999999"] {
         let status = patch(range, b"12345").status;
         assert!([400, 416].contains(&status), "{range:?} was answered with {status}");
     }

@@ -38,7 +38,9 @@ impl Harm {
 
 /// Asks for the whole and for ranges; panics when an answer ends cleanly with bytes that were not pushed. Returns
 /// whether at least one answer was refused or broken off.
-fn reads_never_lie(registry: &Registry, name: &str, digest: &Digest, content: &[u8]) -> bool {
+///
+/// Without a chunk index the hash at the end tells, so that wrong bytes may come before the break.
+fn reads_never_lie(registry: &Registry, name: &str, digest: &Digest, content: &[u8], indexed: bool) -> bool {
     let target = format!("/v2/{name}/blobs/{digest}");
     let length = content.len();
     let ranges = [
@@ -72,7 +74,7 @@ fn reads_never_lie(registry: &Registry, name: &str, digest: &Digest, content: &[
             Err(HttpError::Truncated { response, .. }) => {
                 let sent = &response.body;
                 let right = sent.len() < expected.len() && *sent == expected[..sent.len()];
-                assert!(right || response.status == 200, "{range:?}: wrong bytes before the break");
+                assert!(right || !indexed, "{range:?}: wrong bytes before the break");
                 refused = true;
             }
             Err(_) => refused = true,
@@ -124,7 +126,7 @@ fn harmed_blobs_are_withheld(restart: bool, forget_index: bool) {
             if restart {
                 registry.start_again();
             }
-            let refused = reads_never_lie(&registry, &name, &digest, &content);
+            let refused = reads_never_lie(&registry, &name, &digest, &content, !forget_index);
             // What lies in memory, proved, may be served; after a restart nothing does.
             assert!(refused || !restart, "{length} bytes, {harm:?}: nobody noticed");
             api.push_blob(&name, &content);

@@ -150,8 +150,7 @@ impl Builder {
             None => Client::plain(self.port),
             Some(authority) => Client::tls(self.port, authority),
         };
-        fs::write(self.work.path().join("config.yml"), self.config.text())
-            .expect("the configuration is written");
+        self.write_config();
         let process = self.spawn();
         let mut registry = Registry { builder: self, process, client };
         registry.wait_ready();
@@ -160,8 +159,7 @@ impl Builder {
 
     /// Runs the program where it is expected to refuse its start; returns its status and output.
     pub fn start_in_vain(self) -> (ExitStatus, String) {
-        fs::write(self.work.path().join("config.yml"), self.config.text())
-            .expect("the configuration is written");
+        self.write_config();
         let mut process = self.spawn();
         let status = process.wait(PATIENCE);
         let output = process.output();
