@@ -75,15 +75,16 @@ fn page(reader: &mut Reader<'_, '_>, path: &str) -> u64 {
 fn validation(reader: &mut Reader<'_, '_>) -> Validation {
     let enabled: bool = reader.value("validation.enabled");
     let disabled: bool = reader.value("validation.disabled");
-    let rules = UrlRules {
-        allow: reader.list("validation.manifests.urls.allow").unwrap_or_default(),
-        deny: reader.list("validation.manifests.urls.deny").unwrap_or_default(),
-    };
-    let children = index_children(reader);
+    let allow = reader.list("validation.manifests.urls.allow");
+    let deny = reader.list("validation.manifests.urls.deny");
+    // Distribution allows no address where neither list is given; the specification wants such layers accepted.
+    let given = allow.is_some() || deny.is_some();
+    let rules = UrlRules { allow: allow.unwrap_or_default(), deny: deny.unwrap_or_default() };
+    let index_children = index_children(reader);
     if disabled && !enabled {
         return Validation { manifest_urls: None, index_children: IndexChildren::None };
     }
-    Validation { manifest_urls: Some(rules), index_children: children }
+    Validation { manifest_urls: given.then_some(rules), index_children }
 }
 
 fn index_children(reader: &mut Reader<'_, '_>) -> IndexChildren {

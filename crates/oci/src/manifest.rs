@@ -58,7 +58,7 @@ pub enum ManifestError {
     Json(#[from] serde_json::Error),
     /// Docker schema 1.
     #[error(
-        "Docker schema 1 manifests are not supported; push with a client of Docker 1.10 or later (schema 2 or OCI)"
+        "schema1 manifests are not supported; push with a client of Docker 1.10 or later (schema2 or OCI)"
     )]
     Schema1,
     /// `schemaVersion` is not 2.

@@ -59,7 +59,7 @@ pub struct Options {
 /// Which addresses manifests may name for layers outside the registry.
 #[derive(Clone, Debug, Default)]
 pub struct UrlPolicy {
-    /// One of these must match; none given allows nothing.
+    /// One of these must match. None given: any address that is not denied, or with no list at all none.
     pub allow: Vec<regex::Regex>,
     /// None of these may match.
     pub deny: Vec<regex::Regex>,
@@ -67,7 +67,9 @@ pub struct UrlPolicy {
 
 impl UrlPolicy {
     pub(crate) fn allows(&self, url: &str) -> bool {
-        self.allow.iter().any(|rule| rule.is_match(url)) && !self.deny.iter().any(|rule| rule.is_match(url))
+        let listed = |rules: &[regex::Regex]| rules.iter().any(|rule| rule.is_match(url));
+        let allowed = if self.allow.is_empty() { !self.deny.is_empty() } else { listed(&self.allow) };
+        allowed && !listed(&self.deny)
     }
 }
 

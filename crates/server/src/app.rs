@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use wharfinger_access::{Access, Identity, Refused, Resource};
@@ -95,6 +95,11 @@ impl App {
         size: Option<u64>,
         record: &mut Record,
     ) -> Result<Answer, Failure> {
+        // Two lengths: a proxy in front may have read the other one (RFC 9112, section 6.3).
+        if head.headers.contains_key(TRANSFER_ENCODING) && head.headers.contains_key(CONTENT_LENGTH) {
+            let message = "a request has either Content-Length or Transfer-Encoding, not both";
+            return Err(Failure::bad_request(ErrorCode::SizeInvalid, message));
+        }
         let path = head.uri.path();
         let path = path.strip_prefix(self.options.prefix.as_str()).unwrap_or("");
         if path.starts_with("/v2") {
