@@ -326,6 +326,8 @@ impl Connection {
 
     fn read_exactly(&mut self, length: usize, body: &mut Vec<u8>) -> io::Result<()> {
         let before = body.len();
+        // One allocation where the length is believable.
+        body.reserve_exact(length.min(1 << 30));
         (&mut self.stream).take(length as u64).read_to_end(body)?;
         if body.len() - before < length {
             return Err(io::Error::new(
