@@ -2,6 +2,7 @@
 
 mod bench;
 mod deny;
+mod dist;
 mod fuzz;
 mod go;
 mod packages;
@@ -40,6 +41,8 @@ enum Verb {
     Structure,
     /// Measure against docker-registry 2.8.2 and nginx; write docs/reference/benchmarks.md.
     Bench(bench::Bench),
+    /// Build the Debian package and the container image into target/dist.
+    Dist(dist::Dist),
     /// Fuzz one target, or each in turn.
     Fuzz(fuzz::Fuzz),
 }
@@ -64,6 +67,7 @@ fn execute(verb: Verb) -> Result<()> {
         }
         Verb::Structure => structure::check(),
         Verb::Bench(bench) => bench.run(),
+        Verb::Dist(dist) => dist.run(),
         Verb::Fuzz(fuzz) => fuzz.run(),
     }
 }
