@@ -140,7 +140,7 @@ impl Response {
     /// Panics unless the status is `status`; returns the answer.
     #[track_caller]
     pub fn expect(self, status: u16) -> Response {
-        let text: String = self.text().chars().take(600).collect();
+        let text = String::from_utf8_lossy(&self.body[..self.body.len().min(600)]);
         assert_eq!(self.status, status, "unexpected status; headers {:?}, body {text}", self.headers);
         self
     }
