@@ -8,26 +8,26 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::architecture;
 use crate::run::{self, cargo};
 
 /// Names, versions and licences of all libraries, then every text of a licence or notice, once.
 pub(super) fn text() -> Result<String> {
-    let metadata: Value = serde_json::from_str(&run::output(&mut cargo(&[
-        "metadata",
-        "--format-version=1",
-        "--filter-platform",
-        platform()?,
-    ]))?)?;
-    let used = used(&metadata).context("cargo metadata does not name the program's libraries")?;
+    let tree =
+        ["tree", "--package=wharfinger", "--edges=normal,no-proc-macro", "--prefix=none", "--format={p}"];
+    let tree = run::output(&mut cargo(&tree))?;
+    let linked = linked(&tree);
+    let metadata: Value =
+        serde_json::from_str(&run::output(&mut cargo(&["metadata", "--format-version=1"]))?)?;
     let (mut page, mut texts) = (String::new(), BTreeMap::<String, Vec<String>>::new());
     for package in metadata["packages"].as_array().into_iter().flatten() {
-        let outside = !package["source"].is_null();
-        let Some(id) = package["id"].as_str().filter(|id| outside && used.contains(id)) else { continue };
-        let field = |name: &str| package[name].as_str().unwrap_or("see below");
-        let name = format!("{} {}", field("name"), field("version"));
-        let manifest = package["manifest_path"].as_str().with_context(|| id.to_owned())?;
-        writeln!(page, "{name}: {}", field("license"))?;
+        let field = |name: &str| package[name].as_str();
+        let name = format!("{} v{}", field("name").unwrap_or_default(), field("version").unwrap_or_default());
+        // A package without a source is one of ours.
+        if !linked.contains(name.as_str()) || package["source"].is_null() {
+            continue;
+        }
+        let manifest = field("manifest_path").with_context(|| name.clone())?;
+        writeln!(page, "{name}: {}", field("license").unwrap_or("see below"))?;
         for text in notices(Path::new(manifest).parent().unwrap_or(Path::new("/")))? {
             texts.entry(text).or_default().push(name.clone());
         }
@@ -38,33 +38,9 @@ pub(super) fn text() -> Result<String> {
     Ok(page)
 }
 
-fn platform() -> Result<&'static str> {
-    Ok(if architecture()? == "amd64" { "x86_64-unknown-linux-gnu" } else { "aarch64-unknown-linux-gnu" })
-}
-
-/// The ids of all packages that the program is linked from.
-fn used(metadata: &Value) -> Option<BTreeSet<&str>> {
-    let nodes: BTreeMap<&str, &Value> = metadata["resolve"]["nodes"]
-        .as_array()?
-        .iter()
-        .filter_map(|node| Some((node["id"].as_str()?, &node["deps"])))
-        .collect();
-    let is_program = |package: &&Value| package["name"] == "wharfinger";
-    let mut open = vec![metadata["packages"].as_array()?.iter().find(is_program)?["id"].as_str()?];
-    let mut used = BTreeSet::new();
-    while let Some(id) = open.pop() {
-        if used.insert(id) {
-            let linked = |edge: &&Value| {
-                // `null` is the kind of a normal dependency; what only builds or tests is not passed on.
-                edge["dep_kinds"]
-                    .as_array()
-                    .is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()))
-            };
-            let edges = nodes.get(id)?.as_array()?.iter().filter(linked);
-            open.extend(edges.filter_map(|edge| edge["pkg"].as_str()));
-        }
-    }
-    Some(used)
+/// `NAME vVERSION` of every line that `cargo tree` prints; what else stands there is where it comes from.
+fn linked(tree: &str) -> BTreeSet<&str> {
+    tree.lines().map(|line| line.split(" (").next().unwrap_or(line)).collect()
 }
 
 /// The texts of the licence and notice files in a package's directory, in the order of their names.
@@ -93,19 +69,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_linked_is_listed() {
-        let metadata = serde_json::json!({
-            "packages": [{ "name": "wharfinger", "id": "w" }],
-            "resolve": { "nodes": [
-                { "id": "w", "deps": [
-                    { "pkg": "linked", "dep_kinds": [{ "kind": null }] },
-                    { "pkg": "for tests", "dep_kinds": [{ "kind": "dev" }] },
-                ] },
-                { "id": "linked", "deps": [] },
-                { "id": "for tests", "deps": [] },
-            ] },
-        });
-        assert_eq!(used(&metadata).unwrap().into_iter().collect::<Vec<_>>(), ["linked", "w"]);
+    fn names_and_versions_are_read_from_the_tree() {
+        let tree = "wharfinger v0.1.0 (/src/wharfinger)\nanyhow v1.0.104\nanyhow v1.0.104 (*)\n";
+        assert_eq!(linked(tree).into_iter().collect::<Vec<_>>(), ["anyhow v1.0.104", "wharfinger v0.1.0"]);
     }
 
     #[test]
