@@ -8,7 +8,7 @@ use crate::run::{self, Steps, cargo, number_before};
 use crate::{deny, go, packages, structure};
 
 /// End-to-end tests that run one after another on the whole machine, after the others.
-const HEAVY: [&str; 4] = ["conformance", "interop_distribution", "clients", "disk_full"];
+const HEAVY: [&str; 5] = ["conformance", "interop_distribution", "clients", "disk_full", "packages"];
 
 /// Runs everything, or only what needs nothing but cargo.
 pub(crate) fn test(quick: bool) -> Result<()> {
