@@ -1,6 +1,7 @@
 //! Content digests: `algorithm:hex`, as the OCI image specification's "Digests" section defines them.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use sha2::digest::common::hazmat::SerializableState;
@@ -216,6 +217,10 @@ pub struct MidstateError;
 /// Bytes before the state: format number and algorithm. Raise the number when `sha2` changes its encoding.
 const MIDSTATE_FORMAT: u8 = 1;
 
+/// Whole blocks that a believable state has hashed at most (2^56 bytes or more). From a state that claims more,
+/// `sha2` would overflow its count of bits.
+const MAX_BLOCKS: u128 = 1 << 50;
+
 impl Hasher {
     /// An empty hash.
     pub fn new(algorithm: Algorithm) -> Hasher {
@@ -264,16 +269,25 @@ impl Hasher {
     pub fn resume(saved: &[u8]) -> Result<Hasher, MidstateError> {
         match saved {
             [MIDSTATE_FORMAT, 1, state @ ..] => {
+                check_blocks(state, 32..40)?;
                 let state = state.try_into().map_err(|_| MidstateError)?;
                 Ok(Hasher::Sha256(Sha256::deserialize(state).map_err(|_| MidstateError)?))
             }
             [MIDSTATE_FORMAT, 2, state @ ..] => {
+                check_blocks(state, 64..80)?;
                 let state = state.try_into().map_err(|_| MidstateError)?;
                 Ok(Hasher::Sha512(Sha512::deserialize(state).map_err(|_| MidstateError)?))
             }
             _ => Err(MidstateError),
         }
     }
+}
+
+/// Refuses a state whose count of blocks, little-endian at `place` behind the chaining value, is beyond belief.
+fn check_blocks(state: &[u8], place: Range<usize>) -> Result<(), MidstateError> {
+    let count = state.get(place).ok_or(MidstateError)?;
+    let blocks = count.iter().rev().fold(0u128, |sum, byte| sum << 8 | u128::from(*byte));
+    if blocks <= MAX_BLOCKS { Ok(()) } else { Err(MidstateError) }
 }
 
 impl fmt::Debug for Hasher {
@@ -318,6 +332,9 @@ mod tests {
                 assert_eq!(second.finish(), Digest::of(algorithm, &content));
             }
         }
+        let mut far = Hasher::new(Algorithm::Sha256).midstate();
+        far[2 + 39] = 0xff;
+        assert!(Hasher::resume(&far).is_err(), "a state of 2^62 bytes was taken up");
         assert!(Hasher::resume(b"").is_err());
         assert!(Hasher::resume(&[9, 1, 0]).is_err());
         assert!(Hasher::resume(&[1, 1, 0]).is_err());

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::name::NameError;
 use crate::reference::ReferenceError;
@@ -46,6 +46,9 @@ pub enum RouteError {
     #[error(transparent)]
     Reference(#[from] ReferenceError),
 }
+
+/// What is escaped in a session, the one part of a route that may hold any character: all but RFC 3986's unreserved.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Route {
     /// Parses the path of a request (no query), still percent-encoded as it came.
@@ -103,7 +106,9 @@ impl fmt::Display for Route {
             Route::Catalog => f.write_str("/v2/_catalog"),
             Route::Blob(name, digest) => write!(f, "/v2/{name}/blobs/{digest}"),
             Route::Uploads(name) => write!(f, "/v2/{name}/blobs/uploads/"),
-            Route::Upload(name, session) => write!(f, "/v2/{name}/blobs/uploads/{session}"),
+            Route::Upload(name, session) => {
+                write!(f, "/v2/{name}/blobs/uploads/{}", utf8_percent_encode(session, ESCAPED))
+            }
             Route::Manifest(name, reference) => write!(f, "/v2/{name}/manifests/{reference}"),
             Route::Tags(name) => write!(f, "/v2/{name}/tags/list"),
             Route::Referrers(name, digest) => write!(f, "/v2/{name}/referrers/{digest}"),
@@ -143,6 +148,16 @@ mod tests {
         assert!(matches!(Route::parse("/v2/a/blobs/uploads/"), Ok(Route::Uploads(_))));
         assert!(matches!(Route::parse("/v2/a/blobs/uploads"), Ok(Route::Uploads(_))));
         assert!(matches!(Route::parse("/v2/a/blobs/uploads/x"), Ok(Route::Upload(_, _))));
+    }
+
+    #[test]
+    fn a_session_of_any_characters_prints_as_one_escaped_part() {
+        for session in ["x%2Fblobs%2Fy", "%2541", "%0d%0aX:%20y", "%4"] {
+            let route = Route::parse(&format!("/v2/a/blobs/uploads/{session}")).unwrap();
+            let printed = route.to_string();
+            assert!(printed.bytes().all(|byte| byte.is_ascii_graphic()), "{printed:?}");
+            assert_eq!(Route::parse(&printed).unwrap(), route);
+        }
     }
 
     #[test]

@@ -55,12 +55,13 @@ impl Registry {
     ) -> Result<Arc<StoredManifest>> {
         let unknown = || Error::ManifestUnknown(name.clone(), reference.clone());
         let digest = match reference {
-            Reference::Digest(digest) => *digest,
+            Reference::Digest(digest) if self.has_link(&layout::revision_link(name, digest)).await? => {
+                *digest
+            }
+            Reference::Digest(_) => return Err(unknown()),
+            // A tag is itself a reference to the manifest.
             Reference::Tag(tag) => self.resolve(name, tag).await?.ok_or_else(unknown)?,
         };
-        if !self.has_link(&layout::revision_link(name, &digest)).await? {
-            return Err(unknown());
-        }
         self.manifest_content(&digest).await?.ok_or_else(unknown)
     }
 

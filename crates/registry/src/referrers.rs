@@ -48,7 +48,7 @@ impl Registry {
             match serde_json::from_slice::<Descriptor>(&bytes) {
                 Ok(descriptor) => drop(found.insert(descriptor.digest, descriptor)),
                 Err(error) => {
-                    tracing::warn!(%subject, entry = entry.name(), %error, "a referrers entry is damaged")
+                    tracing::warn!(%subject, entry = entry.name(), %error, "a referrers entry is damaged");
                 }
             }
         }

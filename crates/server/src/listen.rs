@@ -193,8 +193,8 @@ fn http1(header_timeout: Duration, max_header_bytes: usize) -> hyper::server::co
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_buf_size(max_header_bytes.max(READ_BUFFER))
-        .writev(true)
-        .pipeline_flush(true);
+        // Bodies must reach the connection as they are: copied together they could not be sent from their file.
+        .writev(true);
     builder
 }
 

@@ -26,10 +26,16 @@ pub(crate) struct Failure {
     pub(crate) status: StatusCode,
     pub(crate) code: ErrorCode,
     pub(crate) message: String,
-    detail: Value,
-    headers: HeaderMap,
+    extra: Box<Extra>,
     /// Whether the fault is ours or the store's: logged as an error with its cause.
     pub(crate) fault: bool,
+}
+
+/// What few failures have.
+#[derive(Debug, Default)]
+struct Extra {
+    detail: Value,
+    headers: HeaderMap,
 }
 
 impl Failure {
@@ -46,12 +52,12 @@ impl Failure {
     }
 
     fn detail(mut self, detail: Value) -> Failure {
-        self.detail = detail;
+        self.extra.detail = detail;
         self
     }
 
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Failure {
-        self.headers.insert(name, value);
+        self.extra.headers.insert(name, value);
         self
     }
 
@@ -105,13 +111,14 @@ impl Failure {
 
     /// The answer, as the specification's "Error Codes" section shapes it.
     pub(crate) fn into_answer(self) -> Answer {
-        let error = json!({ "code": self.code.as_str(), "message": self.message, "detail": self.detail });
+        let error =
+            json!({ "code": self.code.as_str(), "message": self.message, "detail": self.extra.detail });
         let mut text = json!({ "errors": [error] }).to_string();
         text.push('\n');
         let mut answer = Response::new(AnswerBody::empty());
         *answer.status_mut() = self.status;
         let headers = answer.headers_mut();
-        headers.extend(self.headers);
+        headers.extend(self.extra.headers);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_LENGTH, text.len().into());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

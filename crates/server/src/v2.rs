@@ -23,17 +23,26 @@ pub(crate) async fn dispatch(call: &Call<'_>, route: &Route, body: RequestBody) 
     let method = &call.head.method;
     let read = *method == Method::GET || *method == Method::HEAD;
     match route {
+        Route::Manifest(name, reference) if read => manifests::get(call, name, reference).await,
+        Route::Blob(name, digest) if *method == Method::HEAD => blobs::head(call, name, digest).await,
+        Route::Blob(name, digest) if read => blobs::get(call, name, digest).await,
+        // Boxed, so that the answer to a read is a small future.
+        _ => Box::pin(dispatch_rest(call, route, body)).await,
+    }
+}
+
+async fn dispatch_rest(call: &Call<'_>, route: &Route, body: RequestBody) -> Result<Answer, Failure> {
+    let method = &call.head.method;
+    let read = *method == Method::GET || *method == Method::HEAD;
+    match route {
         Route::Base => Ok(base()),
         Route::Catalog => catalog::list(call).await,
         Route::Tags(name) => tags::list(call, name).await,
         Route::Referrers(name, digest) => referrers::list(call, name, digest).await,
-        Route::Manifest(name, reference) if read => manifests::get(call, name, reference).await,
         Route::Manifest(name, reference) if *method == Method::PUT => {
             manifests::put(call, name, reference, body).await
         }
         Route::Manifest(name, reference) => manifests::delete(call, name, reference).await,
-        Route::Blob(name, digest) if *method == Method::HEAD => blobs::head(call, name, digest).await,
-        Route::Blob(name, digest) if read => blobs::get(call, name, digest).await,
         Route::Blob(name, digest) => blobs::delete(call, name, digest).await,
         Route::Uploads(name) => uploads::start(call, name, body).await,
         Route::Upload(name, session) if read => uploads::status(call, name, session).await,

@@ -3,6 +3,7 @@
 //! What may block goes to the blocking pool; what the kernel can answer from memory is done at once on the calling
 //! thread: opens with `RESOLVE_CACHED` and reads with `RWF_NOWAIT` fail instead of waiting (`docs/adr/0002`).
 
+mod hot;
 mod list;
 mod local_file;
 mod stage;
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 
 use crate::{
     Checkpoint, Delete, Durability, Key, List, Meta, Object, ObjectData, Operation, Page, Result, Staged,
@@ -38,6 +39,7 @@ pub(crate) struct Root {
     path: PathBuf,
     directory: OwnedFd,
     listings: list::Listings,
+    hot: hot::Hot,
     /// Whether the kernel can open from its cache alone (Linux 5.12; some sandboxes refuse the call).
     cached_opens: AtomicBool,
 }
@@ -55,6 +57,7 @@ impl Filesystem {
             path: root.to_owned(),
             directory,
             listings: list::Listings::default(),
+            hot: hot::Hot::default(),
             cached_opens: AtomicBool::new(true),
         };
         Ok(Filesystem { root: Arc::new(root) })
@@ -133,12 +136,46 @@ impl Root {
         }
     }
 
-    fn stat(&self, key: &Key) -> io::Result<Meta> {
-        let metadata = std::fs::metadata(self.path_of(key))?;
-        if !metadata.is_file() {
-            return Err(io::ErrorKind::NotFound.into());
+    /// Looks at a file with what the kernel has in memory. `None` where only a blocking call can tell.
+    fn stat_cached(&self, key: &Key) -> Option<io::Result<Meta>> {
+        if self.hot.is_hot(key) {
+            return Some(self.stat(key));
         }
-        Ok(Meta { size: metadata.len(), modified: metadata.modified().ok() })
+        if !self.cached_opens.load(Ordering::Relaxed) {
+            return None;
+        }
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        match rustix::fs::openat2(&self.directory, key.as_str(), flags, Mode::empty(), ResolveFlags::CACHED) {
+            Ok(file) => {
+                self.hot.touch(key);
+                Some(rustix::fs::fstat(&file).map_err(io::Error::from).and_then(meta))
+            }
+            Err(rustix::io::Errno::NOENT) => Some(Err(io::ErrorKind::NotFound.into())),
+            Err(_) => None,
+        }
+    }
+
+    fn stat(&self, key: &Key) -> io::Result<Meta> {
+        meta(rustix::fs::statat(&self.directory, key.as_str(), AtFlags::empty())?)
+    }
+}
+
+fn meta(stat: rustix::fs::Stat) -> io::Result<Meta> {
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let modified = local_file::system_time(stat.st_mtime, stat.st_mtime_nsec as i64);
+    Ok(Meta { size: u64::try_from(stat.st_size).unwrap_or(0), modified })
+}
+
+/// Whether a look at a file found one.
+fn found(result: io::Result<Meta>) -> io::Result<bool> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -175,10 +212,9 @@ impl Store for Filesystem {
 
     async fn head(&self, key: &Key) -> Result<Meta> {
         if key.is_legal()
-            && let Some(result) = self.root.open_cached(key)
+            && let Some(result) = self.root.stat_cached(key)
         {
-            let file = result.map_err(|error| StoreError::io(Operation::Head, key, error))?;
-            return Ok(Meta { size: file.size(), modified: file.modified() });
+            return result.map_err(|error| StoreError::io(Operation::Head, key, error));
         }
         self.blocking(Operation::Head, key, Root::stat).await
     }
@@ -197,19 +233,17 @@ impl Store for Filesystem {
 
     async fn exist(&self, keys: &[Key]) -> Result<Vec<bool>> {
         let Some(first) = keys.first() else { return Ok(Vec::new()) };
-        let keys = keys.to_vec();
-        let look = move |root: &Root, _: &Key| {
-            let exists = |key: &Key| match root.stat(key) {
-                Ok(_) => Ok(true),
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
-                {
-                    Ok(false)
-                }
-                Err(error) => Err(error),
+        if let [key] = keys
+            && key.is_legal()
+            && let Some(result) = self.root.stat_cached(key)
+        {
+            return match found(result) {
+                Ok(exists) => Ok(vec![exists]),
+                Err(error) => Err(StoreError::io(Operation::Head, key, error)),
             };
-            keys.iter().map(exists).collect()
-        };
+        }
+        let keys = keys.to_vec();
+        let look = move |root: &Root, _: &Key| keys.iter().map(|key| found(root.stat(key))).collect();
         self.blocking(Operation::Head, first, look).await
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -11,10 +12,14 @@ use rustix::fs::FileType;
 use rustix::io::{Errno, ReadWriteFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 
+/// The device of a file system in memory (tmpfs): it refuses `RWF_NOWAIT` and has no disk to wait for.
+static IN_MEMORY: AtomicU64 = AtomicU64::new(u64::MAX);
+
 /// An open file whose content is not supposed to change.
 pub struct LocalFile {
     file: OwnedFd,
     size: u64,
+    device: u64,
     written: (i64, i64),
     mapping: OnceLock<Option<Mapping>>,
 }
@@ -27,19 +32,12 @@ impl LocalFile {
         }
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let written = (stat.st_mtime, stat.st_mtime_nsec as i64);
-        Ok(LocalFile { file, size, written, mapping: OnceLock::new() })
+        Ok(LocalFile { file, size, device: stat.st_dev, written, mapping: OnceLock::new() })
     }
 
     /// Length in bytes when it was opened.
     pub fn size(&self) -> u64 {
         self.size
-    }
-
-    /// When it was last written before it was opened.
-    pub fn modified(&self) -> Option<SystemTime> {
-        let (seconds, nanoseconds) =
-            (u64::try_from(self.written.0).ok()?, u32::try_from(self.written.1).ok()?);
-        SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
     }
 
     /// Whether nobody wrote to the file or cut it since it was opened.
@@ -57,12 +55,17 @@ impl LocalFile {
         let mut done = 0;
         while done < buffer.len() {
             let at = offset + done as u64;
-            let parts = &mut [io::IoSliceMut::new(&mut buffer[done..])];
-            match rustix::io::preadv2(&self.file, parts, at, ReadWriteFlags::NOWAIT) {
+            let rest = &mut buffer[done..];
+            let read = if IN_MEMORY.load(Ordering::Relaxed) == self.device {
+                rustix::io::pread(&self.file, rest, at)
+            } else {
+                let parts = &mut [io::IoSliceMut::new(rest)];
+                rustix::io::preadv2(&self.file, parts, at, ReadWriteFlags::NOWAIT)
+            };
+            match read {
                 Ok(0) => break,
                 Ok(read) => done += read,
-                // A file system in memory (tmpfs) has no such flag and no disk to wait for.
-                Err(Errno::OPNOTSUPP) => done += rustix::io::pread(&self.file, &mut buffer[done..], at)?,
+                Err(Errno::OPNOTSUPP) => IN_MEMORY.store(self.device, Ordering::Relaxed),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) if done > 0 => break,
                 Err(error) => return Err(error.into()),
@@ -127,6 +130,12 @@ impl fmt::Debug for LocalFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalFile").field("size", &self.size).finish_non_exhaustive()
     }
+}
+
+/// A time of the file system.
+pub(super) fn system_time(seconds: i64, nanoseconds: i64) -> Option<SystemTime> {
+    let (seconds, nanoseconds) = (u64::try_from(seconds).ok()?, u32::try_from(nanoseconds).ok()?);
+    SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
 }
 
 struct Mapping {
