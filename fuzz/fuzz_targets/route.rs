@@ -1,0 +1,4 @@
+//! libFuzzer's way into [`wharfinger_fuzz_checks::route`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wharfinger_fuzz_checks::route::check(data));
