@@ -105,7 +105,8 @@ impl Record {
     }
 
     fn log(&self, elapsed: std::time::Duration, sent: u64) {
-        let repository = self.route.as_ref().and_then(Route::repository).map(|name| name.as_str());
+        let repository =
+            self.route.as_ref().and_then(Route::repository).map(wharfinger_oci::RepositoryName::as_str);
         let (digest, reference) = match &self.route {
             Some(Route::Blob(_, digest) | Route::Referrers(_, digest)) => (Some(digest), None),
             Some(Route::Manifest(_, Reference::Digest(digest))) => (Some(digest), None),

@@ -41,14 +41,7 @@ struct Extra {
 impl Failure {
     pub(crate) fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Failure {
         let fault = status.is_server_error();
-        Failure {
-            status,
-            code,
-            message: message.into(),
-            detail: Value::Null,
-            headers: HeaderMap::new(),
-            fault,
-        }
+        Failure { status, code, message: message.into(), extra: Box::default(), fault }
     }
 
     fn detail(mut self, detail: Value) -> Failure {

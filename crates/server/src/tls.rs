@@ -124,7 +124,7 @@ impl Tls {
                 // Certificate and key are replaced one after the other: look again before complaining.
                 Ok(Err(_)) if seen_recently(&now) => continue,
                 Ok(Err(error)) => {
-                    tracing::error!(%error, "the new certificate is not usable; the old one stays")
+                    tracing::error!(%error, "the new certificate is not usable; the old one stays");
                 }
                 Err(_) => {}
             }

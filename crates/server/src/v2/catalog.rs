@@ -16,7 +16,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Failure> {
     let limit = query::page_size(call, options.catalog_max)?.unwrap_or(DEFAULT.min(options.catalog_max));
     let last = query::value(call, "last");
     let (names, more) = call.app.registry.catalog(last.as_deref(), limit).await?;
-    let texts: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+    let texts: Vec<&str> = names.iter().map(wharfinger_oci::RepositoryName::as_str).collect();
     let mut answer = json(StatusCode::OK, &json!({ "repositories": texts }));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     if let (true, Some(last)) = (more, texts.last()) {

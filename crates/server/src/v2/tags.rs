@@ -15,7 +15,7 @@ pub(super) async fn list(call: &Call<'_>, name: &RepositoryName) -> Result<Answe
     let limit = query::page_size(call, options.tags_max)?;
     let last = query::value(call, "last");
     let page = call.app.registry.tags(name, last.as_deref(), limit.unwrap_or(usize::MAX)).await?;
-    let tags: Vec<&str> = page.tags.iter().map(|tag| tag.as_str()).collect();
+    let tags: Vec<&str> = page.tags.iter().map(wharfinger_oci::Tag::as_str).collect();
     let mut answer = json(StatusCode::OK, &json!({ "name": name.as_str(), "tags": tags }));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     if let (true, Some(limit), Some(last)) = (page.more, limit, tags.last()) {
