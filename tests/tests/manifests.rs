@@ -150,7 +150,7 @@ fn schema1_is_refused_with_a_way_out() {
     let body = br#"{"schemaVersion":1,"name":"old","tag":"v1","fsLayers":[],"history":[],"signatures":[]}"#;
     let refused =
         registry.api().put_manifest("old", "v1", SCHEMA1, body).expect_error(400, "MANIFEST_INVALID");
-    assert!(refused.text().contains("schema 1"), "{}", refused.text());
+    assert!(refused.text().contains("schema2") || refused.text().contains("schema 2"), "{}", refused.text());
 }
 
 #[test]
