@@ -49,12 +49,16 @@ impl Dist {
     pub(crate) fn run(&self) -> Result<()> {
         let output = self.output.clone().unwrap_or_else(|| target().join("dist"));
         fs::create_dir_all(&output)?;
-        let work = output.join("packaging");
+        let work = output.join(".wharfinger-dist");
         remove(&work)?;
         let parts = Parts::gather(self.program()?, &work.join("generated"), self.debug)?;
         let package = deb::write(&parts, &work, &output)?;
         println!("    {}", package.display());
         let image = output.join("image");
+        // Only what an earlier run has made may be replaced.
+        if image.exists() && !image.join("oci-layout").exists() {
+            bail!("{} exists and is no image layout: it is left alone", image.display());
+        }
         remove(&image)?;
         image::write(&parts, &image)?;
         println!("    {} (OCI image layout)", image.display());
