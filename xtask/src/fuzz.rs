@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: cargo-fuzz on the targets in fuzz/.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -40,12 +40,14 @@ impl Fuzz {
             command.args([found, kept]).arg("--").arg(format!("-max_total_time={}", self.seconds));
             // A megabyte of configuration takes seconds to read, and nothing new is found beyond this.
             command.args(["-max_len=4096", "-timeout=10", "-print_final_stats=1", "-verbosity=0"]);
-            run::run(&mut command)?;
+            run::run(&mut command).context(
+                "the input is in fuzz/artifacts: mend the code, then keep it in fuzz/corpus under a telling name",
+            )?;
         }
         Ok(())
     }
 
-    fn build(&self, program: &PathBuf, target: &str) -> Result<()> {
+    fn build(&self, program: &Path, target: &str) -> Result<()> {
         run::run(&mut self.command(program, "build", target)).context(
             "the fuzz targets do not build: they need a Rust compiler with LLVM (rustup's stable will do) and a \
              C++ compiler for libFuzzer (Debian: apt-get install g++)",
@@ -53,7 +55,7 @@ impl Fuzz {
     }
 
     /// `cargo fuzz VERB TARGET`. The targets hold no unsafe code of ours, so no sanitizer is worth its time.
-    fn command(&self, program: &PathBuf, verb: &str, target: &str) -> Command {
+    fn command(&self, program: &Path, verb: &str, target: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir(run::root());
         // The instrumentation asks for nightly; the stable compiler has it too, behind this variable.

@@ -126,7 +126,9 @@ mod tests {
     #[test]
     fn chunk_ranges_are_inclusive() {
         assert_eq!(ContentRange::parse("0-9").unwrap().length(), 10);
-        for header in ["", "bytes 5-9/*", "bytes=5-9", "0 - 9", "9-0", "a-b", "1", "-1", "1-", "0-18446744073709551615"] {
+        for header in
+            ["", "bytes 5-9/*", "bytes=5-9", "0 - 9", "9-0", "a-b", "1", "-1", "1-", "0-18446744073709551615"]
+        {
             assert!(ContentRange::parse(header).is_err(), "{header}");
         }
     }

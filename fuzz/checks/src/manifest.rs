@@ -29,7 +29,9 @@ pub fn check(data: &[u8]) {
         stored.map_or_else(|error| error.to_string(), |stored| format!("{stored:?}"))
     );
 
-    let Ok(value) = serde_json::from_slice::<Value>(body) else { panic!("a manifest that is not JSON") };
+    assert!(std::str::from_utf8(body).is_ok(), "a manifest that is not text");
+    // Numbers and depths beyond what a `Value` holds may stand in unknown fields.
+    let Ok(value) = serde_json::from_slice::<Value>(body) else { return };
     let declared = value.get("mediaType").and_then(Value::as_str);
     for said in
         [declared, header.map(media_type::essence).filter(|said| !said.is_empty())].into_iter().flatten()

@@ -31,7 +31,7 @@ fn check_part(header: &str, size: u64) {
             };
             match parsed {
                 Some(Ok(ByteRange::FromTo(from, to))) => {
-                    assert_eq!((first, end - 1), (from, to.min(size - 1)))
+                    assert_eq!((first, end - 1), (from, to.min(size - 1)));
                 }
                 Some(Ok(ByteRange::Suffix(wanted))) => assert_eq!((end, length), (size, wanted.min(size))),
                 other => panic!("{header:?} is {other:?}, yet a part is sent"),
