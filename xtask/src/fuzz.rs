@@ -41,7 +41,7 @@ impl Fuzz {
             // A megabyte of configuration takes seconds to read, and nothing new is found beyond this.
             command.args(["-max_len=4096", "-timeout=10", "-print_final_stats=1", "-verbosity=0"]);
             run::run(&mut command).context(
-                "the input is in fuzz/artifacts: mend the code, then keep it in fuzz/corpus under a telling name",
+                "an input that breaks a promise is kept in fuzz/artifacts: mend the code, then move it to fuzz/corpus",
             )?;
         }
         Ok(())
