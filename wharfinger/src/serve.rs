@@ -93,7 +93,7 @@ async fn wait_for_signal() -> Result<&'static str> {
 /// What runs beside requests: the probe of the store and the purge of abandoned uploads.
 fn background(app: &Arc<App>, config: &Config, store: Filesystem) {
     if config.health.enabled && !config.storage.read_only {
-        tokio::spawn(health::probe_forever(app.clone(), config.health.interval));
+        tokio::spawn(health::probe_forever(app.clone(), config.health.interval, config.health.threshold));
     }
     let purging = config.storage.upload_purging.clone();
     if !purging.enabled || config.storage.read_only {

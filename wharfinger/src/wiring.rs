@@ -78,7 +78,8 @@ fn registry_options(config: &Config) -> Result<registry::Options> {
         None => None,
         Some(urls) => Some(registry::UrlPolicy { allow: rules(&urls.allow)?, deny: rules(&urls.deny)? }),
     };
-    Ok(registry::Options { delete_by_digest, index_children, layer_urls })
+    let copied_bytes = usize::try_from(config.http.limits.buffer_bytes).unwrap_or(usize::MAX);
+    Ok(registry::Options { delete_by_digest, index_children, layer_urls, copied_bytes })
 }
 
 /// Who may do what.
@@ -152,7 +153,7 @@ pub(crate) fn server_options(config: &Config) -> Result<server::Options> {
         header_timeout: limits.header_timeout,
         body_progress_timeout: limits.body_progress_timeout,
         max_header_bytes: limits.max_header_bytes,
-        max_connections: limits.max_connections.unwrap_or(10_000),
+        max_connections: limits.max_connections,
         drain_timeout: config.http.drain_timeout,
         http2: config.http.http2,
         h2c: config.http.h2c,

@@ -46,7 +46,7 @@ pub struct Platform {
 }
 
 /// How a registry behaves.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// What deleting by digest does to tags.
     pub delete_by_digest: DeleteByDigest,
@@ -54,6 +54,19 @@ pub struct Options {
     pub index_children: IndexChildren,
     /// Which addresses layers outside the registry may have; `None` allows any.
     pub layer_urls: Option<UrlPolicy>,
+    /// Bytes that large copied pieces of answers may hold together; beyond that pieces are small.
+    pub copied_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            delete_by_digest: DeleteByDigest::default(),
+            index_children: IndexChildren::default(),
+            layer_urls: None,
+            copied_bytes: 64 * 1024 * 1024,
+        }
+    }
 }
 
 /// Which addresses manifests may name for layers outside the registry.
@@ -90,6 +103,8 @@ pub(crate) struct Inner {
     pub(crate) damaged: Mutex<HashSet<Digest>>,
     /// Whole-blob hashing that requests wait for, e.g. a range of a blob without an index.
     pub(crate) hashing: Semaphore,
+    /// The budget of large copied pieces, one permit a byte.
+    pub(crate) copied: Arc<Semaphore>,
 }
 
 /// A link is a digest as text; anything much longer is not one.
@@ -98,6 +113,7 @@ const MAX_LINK: usize = 256;
 impl Registry {
     /// A registry over `store`.
     pub fn new(store: Arc<dyn Store>, options: Options) -> Registry {
+        let copied = Arc::new(Semaphore::new(options.copied_bytes.min(Semaphore::MAX_PERMITS)));
         let inner = Inner {
             store,
             options,
@@ -106,6 +122,7 @@ impl Registry {
             writing: Mutex::default(),
             damaged: Mutex::default(),
             hashing: Semaphore::new(2),
+            copied,
         };
         Registry { inner: Arc::new(inner) }
     }

@@ -92,7 +92,10 @@ async fn what_was_pushed_is_read_whole_and_in_ranges() {
         for kind in [FrameKind::Copied, FrameKind::Mapped] {
             for range in &ranges {
                 let read = fixture.read(&digest, range.clone(), kind).await.unwrap();
-                assert!(read == pushed[range.start as usize..range.end as usize], "{length} {range:?} {kind:?}");
+                assert!(
+                    read == pushed[range.start as usize..range.end as usize],
+                    "{length} {range:?} {kind:?}"
+                );
             }
         }
     }
@@ -115,7 +118,10 @@ async fn a_flipped_byte_never_leaves_in_a_clean_answer() {
             // Withheld now, so that a push is not told that it exists.
             let stat = fixture.registry.stat_blob(&fixture.name, &digest).await;
             assert!(matches!(stat, Err(Error::BlobUnknown(..))));
-            assert!(fixture.read(&digest, inside.start + 5..inside.start + 10, kind).await.is_err(), "range at {at}");
+            assert!(
+                fixture.read(&digest, inside.start + 5..inside.start + 10, kind).await.is_err(),
+                "range at {at}"
+            );
             fixture.push(&pushed).await;
             assert!(fixture.read(&digest, 0..size, kind).await.unwrap() == pushed, "not mended by a push");
             assert_eq!(fixture.registry.damaged_count(), 0);
@@ -125,11 +131,18 @@ async fn a_flipped_byte_never_leaves_in_a_clean_answer() {
 
 #[tokio::test]
 async fn a_cut_file_never_leaves_as_a_clean_answer() {
-    for (length, cut) in [(3 * MIB, 0), (3 * MIB, 10), (3 * MIB, 2 * MIB), (3 * MIB, 3 * MIB - 1), (1_000, 999)] {
+    for (length, cut) in
+        [(3 * MIB, 0), (3 * MIB, 10), (3 * MIB, 2 * MIB), (3 * MIB, 3 * MIB - 1), (1_000, 999)]
+    {
         let fixture = Fixture::new();
         let pushed = content(length);
         let digest = fixture.push(&pushed).await;
-        std::fs::OpenOptions::new().write(true).open(fixture.data(&digest)).unwrap().set_len(cut as u64).unwrap();
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(fixture.data(&digest))
+            .unwrap()
+            .set_len(cut as u64)
+            .unwrap();
         // A process that remembers nothing.
         let fresh = Fixture { registry: reopened(&fixture), ..fixture };
         let blob = fresh.registry.blob(&fresh.name, &digest).await;

@@ -87,6 +87,25 @@ async fn bytes_behind_the_checkpoint_are_dropped() {
 }
 
 #[tokio::test]
+async fn a_session_whose_bytes_are_gone_is_unknown() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = open(directory.path());
+    for cut in [None, Some(5)] {
+        let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap();
+        add(&registry, id, &content(100_000)).await;
+        let data = directory.path().join(layout::upload_data(&id).as_str());
+        match cut {
+            None => std::fs::remove_file(&data).unwrap(),
+            Some(length) => {
+                std::fs::File::options().write(true).open(&data).unwrap().set_len(length).unwrap()
+            }
+        }
+        assert!(matches!(registry.open_upload(&name("a"), ME, id).await, Err(Error::UploadUnknown)));
+        assert!(matches!(registry.upload_status(&name("a"), ME, id).await, Err(Error::UploadUnknown)));
+    }
+}
+
+#[tokio::test]
 async fn a_session_is_nothing_to_others() {
     let directory = tempfile::tempdir().unwrap();
     let registry = open(directory.path());
@@ -154,7 +173,8 @@ async fn abandoned_uploads_are_purged_by_age_ours_and_distributions() {
     let mut blob = registry.single_upload(&name("a/b"), ME, Algorithm::Sha256).unwrap();
     blob.write(Bytes::from_static(b"x")).await.unwrap();
     blob.finish(Digest::sha256(b"x")).await.unwrap();
-    let foreign = directory.path().join("docker/registry/v2/repositories/a/b/_uploads/0b3d3f0a/hashstates/sha256");
+    let foreign =
+        directory.path().join("docker/registry/v2/repositories/a/b/_uploads/0b3d3f0a/hashstates/sha256");
     std::fs::create_dir_all(&foreign).unwrap();
     let foreign = foreign.parent().unwrap().parent().unwrap();
     std::fs::write(foreign.join("hashstates/sha256/0"), b"state").unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
+use tracing::Instrument;
 use wharfinger_access::{Access, Identity, Refused, Resource};
 use wharfinger_oci::{Action, ErrorCode, Route};
 use wharfinger_registry::{FrameKind, Registry};
@@ -100,29 +101,42 @@ impl App {
             let message = "a request has either Content-Length or Transfer-Encoding, not both";
             return Err(Failure::bad_request(ErrorCode::SizeInvalid, message));
         }
+        let no_such_endpoint =
+            || Failure::new(StatusCode::NOT_FOUND, ErrorCode::Unsupported, "no such endpoint");
         let path = head.uri.path();
-        let path = path.strip_prefix(self.options.prefix.as_str()).unwrap_or("");
+        // Monitors ask for health where they always did, whatever stands before the API.
+        let path = match path.strip_prefix(self.options.prefix.as_str()) {
+            Some(path) => path,
+            None if path == "/" || path.starts_with("/health/") => path,
+            None => return Err(no_such_endpoint()),
+        };
         if path.starts_with("/v2") {
             if path == "/v2" {
                 return Ok(moved_to(&self.options, "/v2/"));
             }
             let route = Route::parse(path)?;
-            record.routed(&route, size);
-            let call = self.admit(peer, head, &route, record).await?;
-            return v2::dispatch(&call, &route, body).await;
+            let span = record.routed(&route, size);
+            let call = async {
+                let call = self.admit(peer, head, &route, record).await?;
+                v2::dispatch(&call, &route, body).await
+            };
+            return call.instrument(span).await;
         }
         match path {
             "/" | "" => Ok(text(StatusCode::OK, "")),
             "/health/live" => Ok(text(StatusCode::OK, "live\n")),
             "/health/ready" if self.health.is_ready() => Ok(text(StatusCode::OK, "ready\n")),
-            "/health/ready" => Ok(text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")),
+            "/health/ready" if self.health.is_draining() => {
+                Ok(text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"))
+            }
+            "/health/ready" => Ok(text(StatusCode::SERVICE_UNAVAILABLE, "taken out of service by hand\n")),
             "/health/store" => {
                 let (healthy, value) = self.health.store();
                 let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
                 Ok(json(status, &value))
             }
             path if Some(path) == self.access.login_endpoint() => self.login(peer, head).await,
-            _ => Err(Failure::new(StatusCode::NOT_FOUND, ErrorCode::Unsupported, "no such endpoint")),
+            _ => Err(no_such_endpoint()),
         }
     }
 
@@ -164,7 +178,8 @@ impl App {
             Some(action) => vec![action],
         };
         let wanted = if wanted.is_empty() { Vec::new() } else { vec![(resource, wanted)] };
-        let base = urls::base(&self.options, &head.headers, authority(head), peer.tls);
+        let mut base = urls::base(&self.options, &head.headers, authority(head), peer.tls);
+        base.push_str(&self.options.prefix);
         let challenge = self.access.challenge(&base, &wanted, refused.challenge_error());
         Failure::refused(refused, challenge)
     }

@@ -1,7 +1,7 @@
 //! Three separate questions: does the process live, can this instance serve, does the store work.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -15,6 +15,8 @@ struct Probe {
     at: SystemTime,
     took: Duration,
     error: Option<String>,
+    /// Failures in a row, this one included.
+    failures: u64,
 }
 
 /// What the health endpoints answer from; no request waits for a store.
@@ -23,6 +25,8 @@ pub struct Health {
     draining: AtomicBool,
     down: AtomicBool,
     probe: Mutex<Option<Probe>>,
+    /// Failures in a row from which on `/debug/health` lists the check.
+    threshold: AtomicU64,
 }
 
 impl Health {
@@ -71,7 +75,9 @@ impl Health {
     /// Failing checks by name, as `/debug/health` lists them.
     pub(crate) fn failing(&self, driver: &str) -> serde_json::Map<String, Value> {
         let mut failing = serde_json::Map::new();
-        if let Some(Probe { error: Some(error), .. }) = &*self.probe.lock() {
+        if let Some(Probe { error: Some(error), failures, .. }) = &*self.probe.lock()
+            && *failures >= self.threshold.load(Ordering::Relaxed)
+        {
             failing.insert(format!("storagedriver_{driver}"), json!(error));
         }
         if self.is_down() {
@@ -82,7 +88,9 @@ impl Health {
 }
 
 /// Probes the store for ever: writes, reads and deletes an object every `interval`.
-pub async fn probe_forever(app: Arc<App>, interval: Duration) {
+/// `threshold` failures in a row make `/debug/health` fail.
+pub async fn probe_forever(app: Arc<App>, interval: Duration, threshold: u64) {
+    app.health.threshold.store(threshold, Ordering::Relaxed);
     loop {
         let started = SystemTime::now();
         let limit = interval.max(Duration::from_secs(5));
@@ -91,15 +99,16 @@ pub async fn probe_forever(app: Arc<App>, interval: Duration) {
             Err(_) => Err(format!("the store did not answer within {} s", limit.as_secs())),
         };
         let error = result.err();
-        let was_failing = app.health.probe.lock().as_ref().is_some_and(|probe| probe.error.is_some());
-        match (&error, was_failing) {
+        let before = app.health.probe.lock().as_ref().map_or(0, |probe| probe.failures);
+        let failures = if error.is_some() { before + 1 } else { 0 };
+        match (&error, before > 0) {
             (Some(error), false) => tracing::error!(%error, "the store fails its probe"),
             (None, true) => tracing::info!("the store passes its probe again"),
             _ => {}
         }
         app.metrics.store_probed(error.is_none());
         let took = started.elapsed().unwrap_or_default();
-        *app.health.probe.lock() = Some(Probe { at: SystemTime::now(), took, error });
+        *app.health.probe.lock() = Some(Probe { at: SystemTime::now(), took, error, failures });
         tokio::time::sleep(interval).await;
     }
 }

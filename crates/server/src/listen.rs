@@ -100,7 +100,8 @@ pub(crate) async fn stopped(stop: &mut Stop) {
 /// Serves the distribution API on a listener until `stop`, then lets requests end within the drain limit.
 pub async fn serve(app: Arc<App>, listener: Listener, tls: Option<Arc<Tls>>, mut stop: Stop) {
     let graceful = GracefulShutdown::new();
-    let connections = Arc::new(Semaphore::new(app.options.max_connections));
+    let most = app.options.max_connections.unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
+    let connections = Arc::new(Semaphore::new(most));
     loop {
         let Ok(permit) = connections.clone().acquire_owned().await else { break };
         let accepted = tokio::select! {

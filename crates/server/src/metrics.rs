@@ -18,6 +18,7 @@
 //! | `wharfinger_store_healthy` | | 1 if the last probe wrote, read and deleted an object |
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -179,6 +180,15 @@ struct PerHandler {
     in_flight: Gauge,
     request_size: Histogram,
     response_size: Histogram,
+    methods: [PerMethod; METHODS.len()],
+}
+
+/// The counters of one handler's method, looked up when they are first needed.
+#[derive(Default)]
+struct PerMethod {
+    duration: OnceLock<Histogram>,
+    /// Answers with 200, by far the most.
+    ok: OnceLock<Counter>,
 }
 
 /// All metrics of a server.
@@ -274,6 +284,7 @@ impl Metrics {
                 in_flight: in_flight.get_or_create(&label).clone(),
                 request_size: request_sizes.get_or_create(&label).clone(),
                 response_size: response_sizes.get_or_create(&label).clone(),
+                methods: Default::default(),
             }
         };
         Handler::NAMES.into_iter().map(per_handler).collect()
@@ -314,10 +325,23 @@ impl Metrics {
         let counters = &self.handlers[handler as usize];
         counters.in_flight.dec();
         counters.response_size.observe(sent as f64);
-        let (handler, method) = (Word(Handler::NAMES[handler as usize]), Word(method_word(method)));
-        let labels = MethodLabels { handler: handler.clone(), method: method.clone() };
-        self.durations.get_or_create(&labels).observe(elapsed.as_secs_f64());
-        self.requests.get_or_create(&RequestLabels { handler, code: status.as_u16(), method }).inc();
+        let (place, method) = method_word(method);
+        let (handler, method) = (Word(Handler::NAMES[handler as usize]), Word(method));
+        let known = &counters.methods[place];
+        let duration = known.duration.get_or_init(|| {
+            let labels = MethodLabels { handler: handler.clone(), method: method.clone() };
+            self.durations.get_or_create(&labels).clone()
+        });
+        duration.observe(elapsed.as_secs_f64());
+        let count = || {
+            let labels = RequestLabels { handler, code: status.as_u16(), method };
+            self.requests.get_or_create(&labels).clone()
+        };
+        if status == StatusCode::OK {
+            known.ok.get_or_init(count).inc();
+        } else {
+            count().inc();
+        }
     }
 
     pub(crate) fn class_ended(&self, class: Class, elapsed: Duration, moved: u64, aborted: bool) {
@@ -387,14 +411,19 @@ fn distribution_action(operation: Operation) -> &'static str {
     }
 }
 
-fn method_word(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "get",
-        Method::HEAD => "head",
-        Method::POST => "post",
-        Method::PUT => "put",
-        Method::PATCH => "patch",
-        Method::DELETE => "delete",
-        _ => "unknown",
-    }
+/// Names of methods in labels.
+const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "unknown"];
+
+/// A method's place in [`METHODS`], and its name there.
+fn method_word(method: &Method) -> (usize, &'static str) {
+    let place = match *method {
+        Method::GET => 0,
+        Method::HEAD => 1,
+        Method::POST => 2,
+        Method::PUT => 3,
+        Method::PATCH => 4,
+        Method::DELETE => 5,
+        _ => 6,
+    };
+    (place, METHODS[place])
 }

@@ -25,14 +25,14 @@ pub struct Options {
     pub tags_max: usize,
     /// Whether requests are written to standard output in Apache's combined format.
     pub access_log: bool,
-    /// How long a connection may take to send a request's headers, or be idle.
+    /// How long a connection may take to send a request's headers, counted from the end of the one before.
     pub header_timeout: Duration,
     /// How long a body, in or out, may stand still.
     pub body_progress_timeout: Duration,
     /// Largest size of a request's headers, in bytes.
     pub max_header_bytes: usize,
-    /// Most connections at a time.
-    pub max_connections: usize,
+    /// Most connections at a time; `None`: as many as the system allows.
+    pub max_connections: Option<usize>,
     /// How long requests may go on after the server was told to stop.
     pub drain_timeout: Duration,
     /// Offer HTTP/2 on TLS connections.
@@ -56,7 +56,7 @@ impl Default for Options {
             header_timeout: Duration::from_secs(60),
             body_progress_timeout: Duration::from_secs(60),
             max_header_bytes: 64 * 1024,
-            max_connections: 10_000,
+            max_connections: None,
             drain_timeout: Duration::from_secs(30),
             http2: true,
             h2c: false,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use tracing::Span;
 use wharfinger_oci::{Reference, Route};
 use wharfinger_registry::blob::verified::BodyError;
 
@@ -24,6 +25,7 @@ pub(crate) struct Record {
     version: Version,
     headers: Option<HeaderMap>,
     route: Option<Route>,
+    span: Span,
     pub(crate) user: Option<String>,
     received: u64,
     status: StatusCode,
@@ -44,6 +46,7 @@ impl Record {
             version: request.version,
             headers: app.options.access_log.then(|| request.headers.clone()),
             route: None,
+            span: Span::none(),
             user: None,
             received: 0,
             status: StatusCode::OK,
@@ -54,10 +57,14 @@ impl Record {
         Box::new(record)
     }
 
-    pub(crate) fn routed(&mut self, route: &Route, body_size: Option<u64>) {
+    /// The span is what `wharfinger log-level --repository` finds the lines of a repository by.
+    pub(crate) fn routed(&mut self, route: &Route, body_size: Option<u64>) -> Span {
         self.route = Some(route.clone());
         self.received = body_size.unwrap_or(0);
         self.app.metrics.request_began(Handler::of(route), body_size);
+        let repository = route.repository().map_or("", |name| name.as_str());
+        self.span = tracing::debug_span!("request", repository);
+        self.span.clone()
     }
 
     pub(crate) fn answered(&mut self, status: StatusCode) {
@@ -105,6 +112,7 @@ impl Record {
     }
 
     fn log(&self, elapsed: std::time::Duration, sent: u64) {
+        let _entered = self.span.enter();
         let repository =
             self.route.as_ref().and_then(Route::repository).map(wharfinger_oci::RepositoryName::as_str);
         let (digest, reference) = match &self.route {

@@ -53,7 +53,9 @@ impl StoreError {
                 StoreErrorKind::Full
             }
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => StoreErrorKind::Denied,
-            io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput => StoreErrorKind::Invalid,
+            io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
+                StoreErrorKind::Invalid
+            }
             _ => StoreErrorKind::Unavailable,
         };
         StoreError::new(kind, operation, key, error)

@@ -31,7 +31,18 @@ impl Key {
 
     /// Whether every component is a plain name.
     pub fn is_legal(&self) -> bool {
-        !self.0.contains('\0') && self.0.split('/').all(|part| !matches!(part, "" | "." | ".."))
+        let mut start = 0;
+        let bytes = self.0.as_bytes();
+        let plain = |part: &[u8]| !matches!(part, b"" | b"." | b"..");
+        for (at, byte) in bytes.iter().enumerate() {
+            match byte {
+                0 => return false,
+                b'/' if !plain(&bytes[start..at]) => return false,
+                b'/' => start = at + 1,
+                _ => {}
+            }
+        }
+        plain(&bytes[start..])
     }
 }
 
@@ -44,5 +55,20 @@ impl fmt::Display for Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_components_are_legal() {
+        for key in ["a", "a/b", "a/..b/c.", "..."] {
+            assert!(Key(key.to_owned()).is_legal(), "{key:?}");
+        }
+        for key in ["", "/a", "a/", "a//b", ".", "a/./b", "..", "a/..", "../a", "a\0b"] {
+            assert!(!Key(key.to_owned()).is_legal(), "{key:?}");
+        }
     }
 }

@@ -175,16 +175,13 @@ fn limits(reader: &mut Reader<'_, '_>) -> Limits {
     let limits = Limits {
         max_header_bytes: usize::try_from(head).unwrap_or(usize::MAX),
         header_timeout: reader.value("http.limits.header_timeout"),
-        idle_timeout: reader.value("http.limits.idle_timeout"),
         body_progress_timeout: reader.value("http.limits.body_progress_timeout"),
         max_connections: usize::try_from(connections).ok().filter(|most| *most > 0),
         buffer_bytes,
     };
-    for (name, time) in [
-        ("header_timeout", limits.header_timeout),
-        ("idle_timeout", limits.idle_timeout),
-        ("body_progress_timeout", limits.body_progress_timeout),
-    ] {
+    for (name, time) in
+        [("header_timeout", limits.header_timeout), ("body_progress_timeout", limits.body_progress_timeout)]
+    {
         if time.is_zero() {
             reader.error(&format!("http.limits.{name}"), "has to be longer than 0");
         }

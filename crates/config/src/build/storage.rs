@@ -84,5 +84,5 @@ fn cache(reader: &mut Reader<'_, '_>) -> Cache {
         reader
             .warn(name, "redis is not implemented yet; the in-memory cache stands in, one for each instance");
     }
-    Cache { kind, entries: reader.value("storage.cache.blobdescriptorsize") }
+    Cache { kind }
 }

@@ -146,15 +146,13 @@ pub struct Debug {
 pub struct Limits {
     /// Most bytes of a request's head.
     pub max_header_bytes: usize,
-    /// Time for a request's head to arrive.
+    /// Time for a request's head to arrive, from the end of the one before.
     pub header_timeout: Duration,
-    /// Time a connection may lie idle between requests.
-    pub idle_timeout: Duration,
     /// Longest time without a byte of a body, either way.
     pub body_progress_timeout: Duration,
     /// Most open connections; none: no bound but the system's.
     pub max_connections: Option<usize>,
-    /// Bytes that all bodies in flight may hold in memory.
+    /// Bytes that large pieces of copied bodies may hold in memory.
     pub buffer_bytes: u64,
 }
 

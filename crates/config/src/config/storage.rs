@@ -66,8 +66,6 @@ choice! {
 pub struct Cache {
     /// What the file asks for.
     pub kind: CacheKind,
-    /// Entries of the in-memory cache.
-    pub entries: u64,
 }
 
 choice! {

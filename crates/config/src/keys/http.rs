@@ -14,7 +14,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("http.host", Kind::Text, "URL under which clients reach the registry; else taken from the request.")
         .example("https://registry.example.org"),
     Key::new("http.prefix", Kind::Text, "Path before /v2/.").example("/registry/"),
-    Key::new("http.secret", Kind::Secret, "Key that signs upload state; the same on all instances.")
+    Key::new("http.secret", Kind::Secret, "Key of the tokens that htpasswd users log in with; the same on all instances.")
         .example("a-long-random-text"),
     Key::new("http.relativeurls", Kind::Bool, "Answer relative URLs in Location.").default("false"),
     Key::new("http.draintimeout", Kind::Duration, "How long requests may go on after a stop signal.").default("10s"),
@@ -57,11 +57,8 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("http.h2c.enabled", Kind::Bool, "Speak HTTP/2 without TLS too.").default("false"),
     Key::new("http.limits", Kind::Section, "Bounds on what a client may take.").ours(),
     Key::new("http.limits.max_header_bytes", Kind::Size, "Most bytes of a request's head.").default("64KiB").ours(),
-    Key::new("http.limits.header_timeout", Kind::Duration, "Time for a request's head to arrive.")
-        .default("30s")
-        .ours(),
-    Key::new("http.limits.idle_timeout", Kind::Duration, "Time a connection may lie idle between requests.")
-        .default("120s")
+    Key::new("http.limits.header_timeout", Kind::Duration, "Time for a request's head to arrive, from the end of the one before.")
+        .default("60s")
         .ours(),
     Key::new("http.limits.body_progress_timeout", Kind::Duration, "Longest time without a byte of a body.")
         .default("60s")
@@ -69,7 +66,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("http.limits.max_connections", Kind::Int, "Most open connections; 0: as many as the system allows.")
         .default("0")
         .ours(),
-    Key::new("http.limits.buffer_bytes", Kind::Size, "Memory that all bodies in flight may hold together.")
+    Key::new("http.limits.buffer_bytes", Kind::Size, "Memory for large pieces of bodies that the kernel cannot send from files (TLS, HTTP/2).")
         .default("64MiB")
         .ours(),
 ];

@@ -69,7 +69,7 @@ pub(super) const KEYS: &[Key] = &[
     )
     .example("redis"),
     Key::new("storage.cache.blobdescriptorsize", Kind::Int, "Entries of the in-memory descriptor cache.")
-        .default("10000"),
+        .ignored("what is remembered is bounded by bytes"),
     Key::new("storage.tag", Kind::Section, "Tag lookups."),
     Key::new("storage.tag.concurrencylimit", Kind::Int, "Most tag lookups at a time.")
         .ignored("tag lookups are bounded by the program itself"),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use wharfinger_oci::{Digest, Hasher};
 use wharfinger_store::LocalFile;
@@ -21,8 +22,10 @@ use crate::registry::Registry;
 
 /// Read at a time while a chunk is checked; fits the cache of a core.
 const SCRATCH: usize = 128 * 1024;
-/// Handed on at a time where bytes are copied.
+/// Handed on at a time where bytes are copied and the budget allows.
 const COPIED: u64 = 64 * 1024;
+/// Handed on at a time where it does not: nobody waits for the slow readers that hold it.
+const COPIED_SMALL: u64 = 8 * 1024;
 /// The last piece of an answer, copied and held back until the file is known to be unchanged.
 const TAIL: u64 = 16 * 1024;
 
@@ -196,7 +199,7 @@ impl VerifiedBody {
             }
         }
         let file = file.clone();
-        let bytes = ready!(self.poll_read(context, available.min(COPIED)))?;
+        let bytes = ready!(self.poll_read(context, available))?;
         self.position += bytes.len() as u64;
         if self.position == self.end && !file.is_unchanged() {
             return Poll::Ready(Err(BodyError::Changed(self.digest)));
@@ -204,17 +207,18 @@ impl VerifiedBody {
         Poll::Ready(Ok(Frame::Copied(bytes)))
     }
 
-    /// Reads bytes that were checked before.
-    fn poll_read(&mut self, context: &mut Context<'_>, length: u64) -> Poll<Result<Bytes, BodyError>> {
+    /// Reads bytes that were checked before, at most `available`.
+    fn poll_read(&mut self, context: &mut Context<'_>, available: u64) -> Poll<Result<Bytes, BodyError>> {
         let Source::File { file, .. } = &self.source else { unreachable!("only files are read") };
         if self.pending.is_none() {
-            let mut buffer = vec![0; usize::try_from(length).unwrap_or(0)];
-            if file.read_at_nowait(&mut buffer, self.position).is_ok_and(|read| read == buffer.len()) {
-                return Poll::Ready(Ok(buffer.into()));
+            let mut piece = Piece::within(available, &self.registry);
+            let buffer = &mut piece.buffer;
+            if file.read_at_nowait(buffer, self.position).is_ok_and(|read| read == buffer.len()) {
+                return Poll::Ready(Ok(Bytes::from_owner(piece)));
             }
             let (file, at) = (file.clone(), self.position);
             self.pending = Some(tokio::task::spawn_blocking(move || {
-                Step::Read(file.read_exact_at(&mut buffer, at).map(|()| buffer.into()))
+                Step::Read(file.read_exact_at(&mut piece.buffer, at).map(|()| Bytes::from_owner(piece)))
             }));
         }
         match ready!(self.poll_pending(context))? {
@@ -286,6 +290,27 @@ impl VerifiedBody {
 
     fn io(&self, source: io::Error) -> BodyError {
         BodyError::Io { digest: self.digest, source }
+    }
+}
+
+/// A copied piece, with its share of the budget until it is sent.
+struct Piece {
+    buffer: Vec<u8>,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl Piece {
+    fn within(available: u64, registry: &Registry) -> Piece {
+        let wanted = available.min(COPIED);
+        let share = registry.inner.copied.clone().try_acquire_many_owned(wanted as u32).ok();
+        let length = if share.is_some() { wanted } else { available.min(COPIED_SMALL) };
+        Piece { buffer: vec![0; length as usize], _share: share }
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use wharfinger_oci::{Digest, Hasher, RepositoryName};
-use wharfinger_store::{Delete, Durability, ObjectData, Staged};
+use wharfinger_store::{Delete, Durability, ObjectData, Staged, StoreErrorKind};
 
 use super::Writing;
 use super::session::{Session, SessionId};
@@ -86,7 +86,16 @@ impl UploadWriter {
         if session.checkpoint.length == 0 {
             return Ok(UploadWriter::fresh(registry, name, id, session, writing, true));
         }
-        let mut staged = registry.store().stage(&layout::upload_data(&id), Some(&session.checkpoint)).await?;
+        let staged = registry.store().stage(&layout::upload_data(&id), Some(&session.checkpoint)).await;
+        let mut staged = match staged {
+            Ok(staged) => staged,
+            // A crash between the publishing of the blob and the removal of the record: nothing to go on with.
+            Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Invalid) => {
+                registry.discard_upload(id).await?;
+                return Err(Error::UploadUnknown);
+            }
+            Err(error) => return Err(error.into()),
+        };
         let length = session.checkpoint.length;
         let (hasher, indexer) = read_again(&session, &mut *staged).await?;
         let bytes = Kept::Staged(staged);

@@ -14,6 +14,9 @@ use crate::respond::{Answer, Failure};
 
 pub(super) static CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
+/// Room for the headers of an answer, so that the map grows once.
+pub(super) const HEADERS: usize = 12;
+
 /// For content by digest: it never changes. `public` only where everybody may read and nobody showed credentials.
 pub(super) fn immutable(call: &Call<'_>, name: &RepositoryName) -> HeaderValue {
     let public = !call.head.headers.contains_key(AUTHORIZATION) && call.app.access.is_public(name);
@@ -25,7 +28,13 @@ pub(super) fn immutable(call: &Call<'_>, name: &RepositoryName) -> HeaderValue {
 
 /// `"sha256:..."`, and the same without quotes.
 pub(super) fn digest_values(digest: &Digest) -> (HeaderValue, HeaderValue) {
-    let quoted = bytes::Bytes::from(format!("\"{digest}\""));
+    let mut text = String::with_capacity(160);
+    text.push('"');
+    text.push_str(digest.algorithm().as_str());
+    text.push(':');
+    digest.push_hex(&mut text);
+    text.push('"');
+    let quoted = bytes::Bytes::from(text);
     let plain = quoted.slice(1..quoted.len() - 1);
     let value = |bytes| HeaderValue::from_maybe_shared(bytes).unwrap_or(HeaderValue::from_static(""));
     (value(quoted), value(plain))
@@ -42,6 +51,7 @@ pub(super) fn client_has(call: &Call<'_>, etag: &HeaderValue) -> bool {
 }
 
 fn describe(call: &Call<'_>, name: &RepositoryName, digest: &Digest, headers: &mut HeaderMap) {
+    headers.reserve(HEADERS);
     let (etag, plain) = digest_values(digest);
     headers.insert(ETAG, etag);
     headers.insert(CONTENT_DIGEST.clone(), plain);

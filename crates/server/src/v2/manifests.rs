@@ -6,7 +6,7 @@ use wharfinger_oci::manifest::MAX_MANIFEST_SIZE;
 use wharfinger_oci::{ErrorCode, Reference, RepositoryName, Route, Tag};
 use wharfinger_registry::manifest::Push;
 
-use super::blobs::{CONTENT_DIGEST, accepted, client_has, digest_values, immutable};
+use super::blobs::{CONTENT_DIGEST, HEADERS, accepted, client_has, digest_values, immutable};
 use super::query;
 use crate::app::Call;
 use crate::body::AnswerBody;
@@ -27,6 +27,7 @@ pub(super) async fn get(
     let (etag, plain) = digest_values(&manifest.digest);
     let known = client_has(call, &etag);
     let headers = answer.headers_mut();
+    headers.reserve(HEADERS);
     headers.insert(ETAG, etag);
     headers.insert(CONTENT_DIGEST.clone(), plain);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(manifest.media_type));

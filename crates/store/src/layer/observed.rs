@@ -33,20 +33,24 @@ impl<S: Store> Observed<S> {
 fn report<T>(
     observer: &dyn Observer,
     operation: Operation,
+    key: &Key,
     started: Instant,
     result: Result<T>,
 ) -> Result<T> {
-    let error = result.as_ref().err().filter(|error| !error.is_not_found());
-    observer.observe(operation, started.elapsed(), error);
+    let elapsed = started.elapsed();
+    let error = result.as_ref().err();
+    observer.observe(operation, elapsed, error.filter(|error| !error.is_not_found()));
+    let found = !error.is_some_and(StoreError::is_not_found);
+    tracing::debug!(%operation, %key, ?elapsed, found, "storage call");
     result
 }
 
 /// Awaits a call of the inner store and reports it.
 macro_rules! observed {
-    ($self:ident, $operation:ident, $call:expr) => {{
+    ($self:ident, $operation:ident, $key:expr, $call:expr) => {{
         let started = Instant::now();
         let result = $call.await;
-        report(&*$self.observer, Operation::$operation, started, result)
+        report(&*$self.observer, Operation::$operation, $key, started, result)
     }};
 }
 
@@ -57,45 +61,49 @@ impl<S: Store> Store for Observed<S> {
     }
 
     async fn get(&self, key: &Key, limit: usize) -> Result<Bytes> {
-        observed!(self, Get, self.inner.get(key, limit))
+        observed!(self, Get, key, self.inner.get(key, limit))
     }
 
     async fn open(&self, key: &Key) -> Result<Object> {
-        observed!(self, Open, self.inner.open(key))
+        observed!(self, Open, key, self.inner.open(key))
     }
 
     async fn head(&self, key: &Key) -> Result<Meta> {
-        observed!(self, Head, self.inner.head(key))
+        observed!(self, Head, key, self.inner.head(key))
     }
 
     async fn put(&self, key: &Key, bytes: Bytes, durability: Durability) -> Result<()> {
-        observed!(self, Put, self.inner.put(key, bytes, durability))
+        observed!(self, Put, key, self.inner.put(key, bytes, durability))
     }
 
     async fn delete(&self, key: &Key, options: Delete) -> Result<bool> {
-        observed!(self, Delete, self.inner.delete(key, options))
+        observed!(self, Delete, key, self.inner.delete(key, options))
     }
 
     async fn list(&self, prefix: &Key, options: List) -> Result<Page> {
-        observed!(self, List, self.inner.list(prefix, options))
+        observed!(self, List, prefix, self.inner.list(prefix, options))
     }
 
     async fn exist(&self, keys: &[Key]) -> Result<Vec<bool>> {
-        observed!(self, Head, self.inner.exist(keys))
+        match keys.first() {
+            Some(first) => observed!(self, Head, first, self.inner.exist(keys)),
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn stage(&self, key: &Key, resume: Option<&Checkpoint>) -> Result<Box<dyn Staged>> {
-        let inner = observed!(self, Stage, self.inner.stage(key, resume))?;
-        Ok(Box::new(ObservedStage { inner, observer: self.observer.clone() }))
+        let inner = observed!(self, Stage, key, self.inner.stage(key, resume))?;
+        Ok(Box::new(ObservedStage { inner, key: key.clone(), observer: self.observer.clone() }))
     }
 
     async fn discard(&self, key: &Key) -> Result<()> {
-        observed!(self, Delete, self.inner.discard(key))
+        observed!(self, Delete, key, self.inner.discard(key))
     }
 }
 
 struct ObservedStage {
     inner: Box<dyn Staged>,
+    key: Key,
     observer: Arc<dyn Observer>,
 }
 
@@ -106,18 +114,18 @@ impl Staged for ObservedStage {
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        observed!(self, Stage, self.inner.write(bytes))
+        observed!(self, Stage, &self.key, self.inner.write(bytes))
     }
 
     async fn checkpoint(&mut self) -> Result<Checkpoint> {
-        observed!(self, Checkpoint, self.inner.checkpoint())
+        observed!(self, Checkpoint, &self.key, self.inner.checkpoint())
     }
 
     async fn open(&mut self) -> Result<Object> {
-        observed!(self, Open, self.inner.open())
+        observed!(self, Open, &self.key, self.inner.open())
     }
 
     async fn publish(self: Box<Self>, key: &Key) -> Result<()> {
-        observed!(self, Publish, self.inner.publish(key))
+        observed!(self, Publish, key, self.inner.publish(key))
     }
 }
