@@ -75,6 +75,9 @@ pub enum ManifestError {
         /// From the manifest.
         body: String,
     },
+    /// A field that differs from one of the specification's only in case.
+    #[error("field {0:?} differs from the specification's only in case; clients would not agree what it is")]
+    Lookalike(String),
     /// CVE-2021-41190: image and index at once.
     #[error("a manifest has either config and layers or manifests, not both")]
     Ambiguous,
@@ -127,7 +130,9 @@ impl Manifest {
         if std::str::from_utf8(bytes).is_err() {
             return Err(ManifestError::Json(serde::de::Error::custom("it is not UTF-8 text")));
         }
-        Self::read(content_type, bytes)
+        let manifest = Self::read(content_type, bytes)?;
+        refuse_lookalikes(bytes)?;
+        Ok(manifest)
     }
 
     /// Parses a manifest as it lies in the store, where no media type is recorded beside it.
@@ -211,6 +216,22 @@ impl Manifest {
     }
 }
 
+/// Fields that decide what a manifest is.
+const FIELDS: [&str; 7] =
+    ["schemaVersion", "mediaType", "config", "layers", "manifests", "fsLayers", "subject"];
+
+/// Clients written in Go read field names in any case, so `Manifests` beside `layers` would be an index to them
+/// and an image to us (CVE-2021-41190 by another door).
+fn refuse_lookalikes(bytes: &[u8]) -> Result<(), ManifestError> {
+    let names: BTreeMap<String, serde::de::IgnoredAny> = serde_json::from_slice(bytes)?;
+    let lookalike =
+        |name: &&String| FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name) && field != name);
+    match names.keys().find(lookalike) {
+        Some(name) => Err(ManifestError::Lookalike(name.clone())),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,6 +263,15 @@ mod tests {
     fn an_image_that_is_also_an_index_is_refused() {
         let body = image(r#","manifests":[]"#);
         assert!(matches!(Manifest::parse(None, body.as_bytes()), Err(ManifestError::Ambiguous)));
+    }
+
+    #[test]
+    fn fields_that_only_some_clients_would_read_are_refused() {
+        for extra in [r#","Manifests":[]"#, r#","MediaType":"a/b""#, r#","LAYERS":[]"#] {
+            let parsed = Manifest::parse(None, image(extra).as_bytes());
+            assert!(matches!(parsed, Err(ManifestError::Lookalike(_))), "{extra}");
+        }
+        assert!(Manifest::parse(None, image(r#","Custom":1"#).as_bytes()).is_ok());
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Record {
         self.received = body_size.unwrap_or(0);
         self.app.metrics.request_began(Handler::of(route), body_size);
         let repository = route.repository().map_or("", |name| name.as_str());
-        self.span = tracing::debug_span!("request", repository);
+        self.span = tracing::debug_span!("request", repository = %repository);
         self.span.clone()
     }
 
