@@ -97,7 +97,7 @@ async fn a_session_whose_bytes_are_gone_is_unknown() {
         match cut {
             None => std::fs::remove_file(&data).unwrap(),
             Some(length) => {
-                std::fs::File::options().write(true).open(&data).unwrap().set_len(length).unwrap()
+                std::fs::File::options().write(true).open(&data).unwrap().set_len(length).unwrap();
             }
         }
         assert!(matches!(registry.open_upload(&name("a"), ME, id).await, Err(Error::UploadUnknown)));
