@@ -1,6 +1,5 @@
 //! The byte stream under a connection: sends pieces of files from the kernel, and ends when nothing moves.
 
-use std::future::Future;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::pin::Pin;
@@ -12,9 +11,10 @@ use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
 use wharfinger_store::LocalFile;
+
+use crate::patience::Patience;
 
 /// The file whose pieces a connection may be about to send.
 pub(crate) type SendingFile = Arc<Mutex<Option<Arc<LocalFile>>>>;
@@ -30,30 +30,22 @@ pub(crate) enum Transport {
 pub(crate) struct Connection {
     transport: Transport,
     sending: SendingFile,
-    patience: Duration,
-    /// Runs while a write waits for the peer.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// How long a write may wait for the peer.
+    patience: Patience,
 }
 
 impl Connection {
     pub(crate) fn new(transport: Transport, sending: SendingFile, patience: Duration) -> Connection {
-        Connection { transport, sending, patience, stalled: None }
+        Connection { transport, sending, patience: Patience::new(patience) }
     }
 
     /// Passes a write's outcome on; a write that has been waiting for too long becomes an error.
-    fn patient(
-        &mut self,
-        context: &mut Context<'_>,
-        outcome: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
+    fn patient<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
-            self.stalled = None;
+            self.patience.renew();
             return outcome;
         }
-        let patience = self.patience;
-        let stalled =
-            self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + patience)));
-        ready!(stalled.as_mut().poll(context));
+        ready!(self.patience.poll_exhausted(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading")))
     }
 
@@ -145,7 +137,7 @@ impl AsyncWrite for Connection {
             Transport::Unix(stream) => Pin::new(stream).poll_flush(context),
             Transport::Tls(stream) => Pin::new(stream).poll_flush(context),
         };
-        self.patient(context, outcome.map_ok(|()| 0)).map_ok(|_| ())
+        self.patient(context, outcome)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,23 +1,26 @@
 //! Bodies of requests: read with a limit on how long they may stand still.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use wharfinger_registry::UploadWriter;
 
+use crate::patience::Patience;
 use crate::respond::Failure;
 
 /// The body of a request.
 pub(crate) struct RequestBody {
     incoming: Incoming,
-    patience: Duration,
+    patience: Patience,
 }
 
 impl RequestBody {
     pub(crate) fn new(incoming: Incoming, patience: Duration) -> RequestBody {
-        RequestBody { incoming, patience }
+        RequestBody { incoming, patience: Patience::new(patience) }
     }
 
     /// Whether it is known to be empty.
@@ -28,8 +31,16 @@ impl RequestBody {
     /// The next piece; `None` at its end.
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
-            let frame = tokio::time::timeout(self.patience, self.incoming.frame()).await;
-            match frame.map_err(|_| Failure::stalled(self.patience))? {
+            let frame = poll_fn(|context| {
+                let frame = Pin::new(&mut self.incoming).poll_frame(context);
+                if frame.is_pending() && self.patience.poll_exhausted(context).is_ready() {
+                    return Poll::Ready(Err(Failure::stalled(self.patience.limit())));
+                }
+                frame.map(Ok)
+            });
+            let frame = frame.await?;
+            self.patience.renew();
+            match frame {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(Failure::broken_body(&error)),
                 Some(Ok(frame)) => {

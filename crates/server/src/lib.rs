@@ -14,6 +14,7 @@ mod incoming;
 pub mod listen;
 pub mod metrics;
 pub mod options;
+mod patience;
 mod record;
 mod respond;
 pub mod throttle;
