@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use wharfinger_config::{Config, Listen};
 use wharfinger_server::listen::{self, Listener};
 use wharfinger_server::metrics::Metrics;
@@ -63,7 +64,7 @@ async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<
         Ok(listener) => drop(tokio::spawn(admin::serve(app.clone(), listener, log, stopping.clone()))),
         Err(error) => tracing::warn!(socket = %socket.display(), %error, "no admin socket (admin.socket)"),
     }
-    background(&app, &config, store);
+    let background = background(&app, &config, store);
     if let Some(tls) = &tls {
         tokio::spawn(tls.clone().follow());
     }
@@ -77,6 +78,12 @@ async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<
     app.health.drain();
     let _ = stop.send(true);
     serving.await.context("the server broke down")?;
+    for task in background {
+        task.abort();
+        // Aborted or done, both are fine.
+        let _ = task.await;
+    }
+    keep_broken_uploads(&app).await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
@@ -90,17 +97,32 @@ async fn wait_for_signal() -> Result<&'static str> {
     }
 }
 
+/// Uploads that were cut by the drain write down how far they came.
+async fn keep_broken_uploads(app: &App) {
+    for _ in 0..500 {
+        if app.registry.uploads_in_flight() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// What runs beside requests: the probe of the store and the purge of abandoned uploads.
-fn background(app: &Arc<App>, config: &Config, store: Filesystem) {
+fn background(app: &Arc<App>, config: &Config, store: Filesystem) -> Vec<JoinHandle<()>> {
+    let mut tasks = Vec::new();
     if config.health.enabled && !config.storage.read_only {
-        tokio::spawn(health::probe_forever(app.clone(), config.health.interval, config.health.threshold));
+        tasks.push(tokio::spawn(health::probe_forever(
+            app.clone(),
+            config.health.interval,
+            config.health.threshold,
+        )));
     }
     let purging = config.storage.upload_purging.clone();
     if !purging.enabled || config.storage.read_only {
-        return;
+        return tasks;
     }
     let registry = app.registry.clone();
-    tokio::spawn(async move {
+    tasks.push(tokio::spawn(async move {
         // Instances on one store do not all begin at once.
         let spread = std::time::SystemTime::now().elapsed().unwrap_or_default().subsec_nanos();
         let jitter = Duration::from_secs(u64::from(spread ^ std::process::id()) % 3600);
@@ -124,7 +146,8 @@ fn background(app: &Arc<App>, config: &Config, store: Filesystem) {
             }
             tokio::time::sleep(purging.interval).await;
         }
-    });
+    }));
+    tasks
 }
 
 /// The socket that systemd hands over, else one of our own.

@@ -79,7 +79,13 @@ fn registry_options(config: &Config) -> Result<registry::Options> {
         Some(urls) => Some(registry::UrlPolicy { allow: rules(&urls.allow)?, deny: rules(&urls.deny)? }),
     };
     let copied_bytes = usize::try_from(config.http.limits.buffer_bytes).unwrap_or(usize::MAX);
-    Ok(registry::Options { delete_by_digest, index_children, layer_urls, copied_bytes })
+    Ok(registry::Options {
+        delete_by_digest,
+        index_children,
+        require_blobs: config.validation.blobs,
+        layer_urls,
+        copied_bytes,
+    })
 }
 
 /// Who may do what.

@@ -82,9 +82,9 @@ fn validation(reader: &mut Reader<'_, '_>) -> Validation {
     let rules = UrlRules { allow: allow.unwrap_or_default(), deny: deny.unwrap_or_default() };
     let index_children = index_children(reader);
     if disabled && !enabled {
-        return Validation { manifest_urls: None, index_children: IndexChildren::None };
+        return Validation { blobs: false, manifest_urls: None, index_children: IndexChildren::None };
     }
-    Validation { manifest_urls: given.then_some(rules), index_children }
+    Validation { blobs: true, manifest_urls: given.then_some(rules), index_children }
 }
 
 fn index_children(reader: &mut Reader<'_, '_>) -> IndexChildren {

@@ -81,6 +81,8 @@ choice! {
 /// What a pushed manifest has to fulfil.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Validation {
+    /// Whether an image's config and layers have to be there when it is pushed.
+    pub blobs: bool,
     /// Which URLs a manifest may carry for non-distributable layers; none: any.
     pub manifest_urls: Option<UrlRules>,
     /// Which children of an index have to be there when it is pushed.

@@ -148,7 +148,8 @@ impl Registry {
 
     /// Everything the manifest names must be in this repository, and its bytes in the store.
     async fn check_children(&self, name: &RepositoryName, manifest: &Manifest) -> Result<()> {
-        let blobs: Vec<Digest> = manifest.required_blobs().map(|child| child.digest).collect();
+        let blobs = manifest.required_blobs().filter(|_| self.inner.options.require_blobs);
+        let blobs: Vec<Digest> = blobs.map(|child| child.digest).collect();
         let required = manifest.manifests.iter().filter(|child| self.must_exist(child));
         let manifests: Vec<Digest> = required.map(|child| child.digest).collect();
         let mut keys: Vec<Key> = Vec::with_capacity(2 * (blobs.len() + manifests.len()));

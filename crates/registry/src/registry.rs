@@ -52,6 +52,8 @@ pub struct Options {
     pub delete_by_digest: DeleteByDigest,
     /// Which children of an index must exist.
     pub index_children: IndexChildren,
+    /// Whether an image's config and layers must exist.
+    pub require_blobs: bool,
     /// Which addresses layers outside the registry may have; `None` allows any.
     pub layer_urls: Option<UrlPolicy>,
     /// Bytes that large copied pieces of answers may hold together; beyond that pieces are small.
@@ -63,6 +65,7 @@ impl Default for Options {
         Options {
             delete_by_digest: DeleteByDigest::default(),
             index_children: IndexChildren::default(),
+            require_blobs: true,
             layer_urls: None,
             copied_bytes: 64 * 1024 * 1024,
         }

@@ -4,8 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, LOCATION, TRANSFER_ENCODING,
+};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use tracing::Instrument;
 use wharfinger_access::{Access, Identity, Refused, Resource};
@@ -73,12 +75,20 @@ impl App {
         let (head, body) = request.into_parts();
         let mut record = Record::begin(&self, &head, peer.address);
         let size = body.size_hint().exact();
-        let body = RequestBody::new(body, self.options.body_progress_timeout);
-        let result = self.route(&peer, &head, body, size, &mut record).await;
+        let mut body = RequestBody::new(body, self.options.body_progress_timeout);
+        let result = self.route(&peer, &head, &mut body, size, &mut record).await;
         let mut answer = result.unwrap_or_else(|failure| {
             record.failed(&failure);
             failure.into_answer()
         });
+        let http1 = head.version < Version::HTTP_2;
+        if http1 && !body.is_empty() {
+            // A client that waits for 100 Continue was not told to go on: its body is not on the connection yet.
+            let waiting = head.headers.contains_key(EXPECT);
+            if waiting || !body.drain().await {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
         let headers = answer.headers_mut();
         headers.insert(API_VERSION.clone(), HeaderValue::from_static("registry/2.0"));
         for (name, value) in &self.options.headers {
@@ -92,7 +102,7 @@ impl App {
         &self,
         peer: &Peer,
         head: &http::request::Parts,
-        body: RequestBody,
+        body: &mut RequestBody,
         size: Option<u64>,
         record: &mut Record,
     ) -> Result<Answer, Failure> {
@@ -114,7 +124,7 @@ impl App {
             if path == "/v2" {
                 return Ok(moved_to(&self.options, "/v2/"));
             }
-            let route = Route::parse(path)?;
+            let route = Route::parse(path).map_err(|error| Failure::no_route(error, &head.method))?;
             let span = record.routed(&route, size);
             let call = async {
                 let call = self.admit(peer, head, &route, record).await?;

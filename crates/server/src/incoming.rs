@@ -12,6 +12,10 @@ use wharfinger_registry::UploadWriter;
 use crate::patience::Patience;
 use crate::respond::Failure;
 
+/// Unread bytes that are taken off a connection so that it can go on, and how long that may take.
+const DRAINED: usize = 256 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
 /// The body of a request.
 pub(crate) struct RequestBody {
     incoming: Incoming,
@@ -26,6 +30,23 @@ impl RequestBody {
     /// Whether it is known to be empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.incoming.is_end_stream()
+    }
+
+    /// Takes what nobody read, if that is little: a connection with unread bytes on it cannot go on, and a client
+    /// that uses it again would see it close. Says whether it can go on.
+    pub(crate) async fn drain(&mut self) -> bool {
+        let drained = async {
+            let mut left = DRAINED;
+            while !self.is_empty() {
+                match self.next().await {
+                    Ok(Some(bytes)) if bytes.len() <= left => left -= bytes.len(),
+                    Ok(None) => break,
+                    _ => return false,
+                }
+            }
+            true
+        };
+        tokio::time::timeout(DRAIN_TIME, drained).await.unwrap_or(false)
     }
 
     /// The next piece; `None` at its end.
@@ -53,7 +74,7 @@ impl RequestBody {
     }
 
     /// Everything, if it is at most `limit` bytes; `None` if it is more.
-    pub(crate) async fn collect(mut self, limit: usize) -> Result<Option<Bytes>, Failure> {
+    pub(crate) async fn collect(&mut self, limit: usize) -> Result<Option<Bytes>, Failure> {
         if self.incoming.size_hint().lower() > limit as u64 {
             return Ok(None);
         }
@@ -72,7 +93,7 @@ impl RequestBody {
     }
 
     /// Hands everything to an upload. Returns how many bytes that were.
-    pub(crate) async fn pour(mut self, writer: &mut UploadWriter) -> Result<u64, Failure> {
+    pub(crate) async fn pour(&mut self, writer: &mut UploadWriter) -> Result<u64, Failure> {
         let mut poured = 0;
         while let Some(bytes) = self.next().await? {
             poured += bytes.len() as u64;

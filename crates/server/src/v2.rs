@@ -19,7 +19,11 @@ use crate::incoming::RequestBody;
 use crate::respond::{Answer, Failure};
 
 /// Hands a request that was let in to its endpoint. Which methods get here is [`action::required_action`]'s table.
-pub(crate) async fn dispatch(call: &Call<'_>, route: &Route, body: RequestBody) -> Result<Answer, Failure> {
+pub(crate) async fn dispatch(
+    call: &Call<'_>,
+    route: &Route,
+    body: &mut RequestBody,
+) -> Result<Answer, Failure> {
     let method = &call.head.method;
     let read = *method == Method::GET || *method == Method::HEAD;
     match route {
@@ -31,7 +35,7 @@ pub(crate) async fn dispatch(call: &Call<'_>, route: &Route, body: RequestBody) 
     }
 }
 
-async fn dispatch_rest(call: &Call<'_>, route: &Route, body: RequestBody) -> Result<Answer, Failure> {
+async fn dispatch_rest(call: &Call<'_>, route: &Route, body: &mut RequestBody) -> Result<Answer, Failure> {
     let method = &call.head.method;
     let read = *method == Method::GET || *method == Method::HEAD;
     match route {

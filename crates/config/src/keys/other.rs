@@ -15,7 +15,8 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("tags.maxtags", Int, "Most entries of one page of a tag list.").default("1000"),
     Key::new("validation", Section, "What a pushed manifest has to fulfil."),
     Key::new("validation.enabled", Bool, "Old opposite of disabled; true wins.").default("false"),
-    Key::new("validation.disabled", Bool, "Check neither URLs nor an index's children.").default("false"),
+    Key::new("validation.disabled", Bool, "Check neither URLs nor that blobs and an index's children exist.")
+        .default("false"),
     Key::new("validation.manifests", Section, "Checks of manifests."),
     Key::new(
         "validation.manifests.urls",

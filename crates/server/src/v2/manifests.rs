@@ -53,7 +53,7 @@ pub(super) async fn put(
     call: &Call<'_>,
     name: &RepositoryName,
     reference: &Reference,
-    body: RequestBody,
+    body: &mut RequestBody,
 ) -> Result<Answer, Failure> {
     call.writable()?;
     let mut tags = Vec::new();

@@ -18,7 +18,7 @@ static UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 pub(super) async fn start(
     call: &Call<'_>,
     name: &RepositoryName,
-    body: RequestBody,
+    body: &mut RequestBody,
 ) -> Result<Answer, Failure> {
     call.writable()?;
     if let Some(mount) = query::value(call, "mount").filter(|value| !value.is_empty()) {
@@ -74,7 +74,7 @@ pub(super) async fn patch(
     call: &Call<'_>,
     name: &RepositoryName,
     session: &str,
-    body: RequestBody,
+    body: &mut RequestBody,
 ) -> Result<Answer, Failure> {
     call.writable()?;
     let mut writer = open(call, name, session).await?;
@@ -95,7 +95,7 @@ pub(super) async fn put(
     call: &Call<'_>,
     name: &RepositoryName,
     session: &str,
-    body: RequestBody,
+    body: &mut RequestBody,
 ) -> Result<Answer, Failure> {
     call.writable()?;
     let digest = query::value(call, "digest").ok_or_else(|| {
