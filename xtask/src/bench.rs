@@ -31,7 +31,7 @@ impl Bench {
         let built = run::target().join("dist");
         let mut command = Command::new(built.join("wharfinger-load"));
         command.current_dir(run::root()).arg("compare").arg("--wharfinger").arg(built.join("wharfinger"));
-        command.arg("--output").arg(run::root().join("docs/reference/benchmarks.md"));
+        command.arg("--markdown").arg(run::root().join("docs/reference/benchmarks.md"));
         run::run(command.args(&self.arguments))
     }
 }

@@ -8,13 +8,16 @@ use anyhow::{Result, bail};
 use crate::run;
 
 /// A package and a file that shows that it is installed.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: [(&str, &str); 9] = [
     ("docker-registry", "/usr/bin/docker-registry"),
     ("skopeo", "/usr/bin/skopeo"),
     ("podman", "/usr/bin/podman"),
     ("buildah", "/usr/bin/buildah"),
     ("containerd", "/usr/bin/containerd"),
     ("docker.io", "/usr/sbin/dockerd"),
+    ("systemd", "/usr/bin/systemd-analyze"),
+    ("man-db", "/usr/bin/man"),
+    ("groff-base", "/usr/bin/groff"),
 ];
 
 /// Installs what is missing; without root, says what to install.

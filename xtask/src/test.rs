@@ -50,7 +50,7 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
         }
         result?;
     }
-    fuzz_corpus(steps)
+    Ok(())
 }
 
 fn lint(steps: &mut Steps, features: &[&str]) -> Result<()> {
@@ -65,7 +65,8 @@ fn build(steps: &mut Steps, features: &[&str]) -> Result<()> {
     steps.command("build", cargo(&["build", "--workspace", "--all-targets"]).args(features))
 }
 
-/// Unit tests of every crate, the store suite among them, and the examples in the documentation.
+/// Unit tests of every crate, the store suite and the replay of the fuzz corpus among them, and the examples in
+/// the documentation.
 fn unit_tests(steps: &mut Steps, features: &[&str]) -> Result<()> {
     steps.command("unit tests", cargo(&["test", "--workspace", "--lib", "--bins"]).args(features))?;
     let packages = library_tests();
@@ -113,13 +114,4 @@ fn count_conformance(steps: &mut Steps) {
             steps.add_cases(number_before(&counts, " passed"), number_before(&counts, " failed"));
         }
     }
-}
-
-/// Every kept input of the fuzz targets once more, on the stable compiler.
-fn fuzz_corpus(steps: &mut Steps) -> Result<()> {
-    if !run::root().join("fuzz/Cargo.toml").exists() {
-        return Ok(());
-    }
-    let mut command = cargo(&["test", "--manifest-path", "fuzz/Cargo.toml"]);
-    steps.command("fuzz corpus", command.arg("--target-dir").arg(run::target()))
 }

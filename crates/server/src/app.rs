@@ -124,7 +124,7 @@ impl App {
             if path == "/v2" {
                 return Ok(moved_to(&self.options, "/v2/"));
             }
-            let route = Route::parse(path).map_err(|error| Failure::no_route(error, &head.method))?;
+            let route = Route::parse(path).map_err(|error| Failure::no_route(&error, &head.method))?;
             let span = record.routed(&route, size);
             let call = async {
                 let call = self.admit(peer, head, &route, record).await?;

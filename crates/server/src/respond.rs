@@ -182,8 +182,8 @@ impl From<BodyError> for Failure {
 
 impl Failure {
     /// The path is no endpoint, or names something that cannot be.
-    pub(crate) fn no_route(error: RouteError, method: &Method) -> Failure {
-        let code = match &error {
+    pub(crate) fn no_route(error: &RouteError, method: &Method) -> Failure {
+        let code = match error {
             // What cannot be a tag is a manifest that is not there, for those who only look.
             RouteError::Reference(ReferenceError::Tag(_)) if [Method::GET, Method::HEAD].contains(method) => {
                 return Failure::new(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown, error.to_string());
