@@ -320,3 +320,27 @@ fn a_query_may_hold_anything() {
     mount(&format!("mount={D}&from=")).expect(202);
     mount("digest-algorithm=md5").expect_error(400, "DIGEST_INVALID");
 }
+
+#[test]
+fn a_refusal_leaves_the_connection_usable_or_says_that_it_ends() {
+    let registry = Registry::start();
+    for (size, chunked) in [(10, false), (100_000, false), (100_000, true), (5_000_000, false)] {
+        let mut connection = registry.client().connect().unwrap();
+        let mut refused = Request::new("POST", "/v2/NOT-A-NAME/blobs/uploads/").body(vec![b'x'; size]);
+        if chunked {
+            refused = refused.chunked();
+        }
+        let answer = match connection.send(&refused) {
+            Ok(answer) => answer.expect_error(400, "NAME_INVALID"),
+            // More than is taken off the connection: it may be cut while the body is still being sent.
+            Err(_) if size > 1_000_000 => continue,
+            Err(error) => panic!("{size} bytes: {error:?}"),
+        };
+        if answer.header("connection") == Some("close") {
+            assert!(size > 1_000_000, "the connection was given up for {size} unread bytes");
+            continue;
+        }
+        let next = connection.send(&Request::new("GET", "/v2/")).unwrap();
+        assert_eq!(next.status, 200, "after {size} unread bytes");
+    }
+}

@@ -209,6 +209,28 @@ fn the_log_level_changes_while_it_runs_and_falls_back() {
 }
 
 #[test]
+fn one_repository_is_followed_and_the_others_are_not() {
+    let mut registry = Registry::builder();
+    let socket = registry.directory().join("admin.sock");
+    registry = registry.set("admin.socket", socket.display().to_string()).set("log.level", "error");
+    let registry = registry.start();
+    let api = registry.api();
+    let output = Command::new(wharfinger_binary())
+        .args(["log-level", "debug", "--for", "1m", "--repository", "team/app", "--socket"])
+        .arg(&socket)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines =
+        |key: &str, part: &str| registry.log().iter().filter(|line| line.field(key).contains(part)).count();
+    api.get("/v2/other/app/tags/list");
+    api.get("/v2/team/app/tags/list");
+    wait_until("the request to be logged", Duration::from_secs(2), || lines("vars.name", "team/app") == 1);
+    assert!(lines("key", "repositories/team/app") > 0, "its storage calls are not logged");
+    assert_eq!(lines("vars.name", "other/app") + lines("key", "repositories/other/app"), 0);
+}
+
+#[test]
 fn a_repeated_failure_is_one_line_and_not_hundreds() {
     let registry = Registry::builder().allow_log("").start();
     let api = registry.api();

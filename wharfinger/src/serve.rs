@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use wharfinger_config::{Config, Listen};
@@ -40,6 +40,8 @@ pub(crate) fn run(arguments: &cli::Serve) -> Result<ExitCode> {
 }
 
 async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<ExitCode> {
+    // Before anything is served, so that no early signal finds nobody listening for it.
+    let signals = Signals::install()?;
     let store = wiring::open_store(&config)?;
     let metrics = Arc::new(Metrics::new(store.name()));
     let registry = wiring::registry(&config, store.clone(), metrics.clone())?;
@@ -72,7 +74,7 @@ async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<
     let serving = tokio::spawn(listen::serve(app.clone(), main, tls, stopping));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 
-    let signal = wait_for_signal().await?;
+    let signal = signals.wait().await;
     tracing::info!(signal, "stopping: letting requests end");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     app.health.drain();
@@ -88,12 +90,25 @@ async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
-async fn wait_for_signal() -> Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
+/// The signals that stop the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }
 
