@@ -78,13 +78,14 @@ fn registry_options(config: &Config) -> Result<registry::Options> {
         None => None,
         Some(urls) => Some(registry::UrlPolicy { allow: rules(&urls.allow)?, deny: rules(&urls.deny)? }),
     };
-    let copied_bytes = usize::try_from(config.http.limits.buffer_bytes).unwrap_or(usize::MAX);
+    let buffer_bytes = usize::try_from(config.http.limits.buffer_bytes).unwrap_or(usize::MAX);
     Ok(registry::Options {
+        mode: registry::Mode::Adopted,
         delete_by_digest,
         index_children,
         require_blobs: config.validation.blobs,
         layer_urls,
-        copied_bytes,
+        buffer_bytes,
     })
 }
 

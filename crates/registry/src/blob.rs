@@ -1,22 +1,27 @@
 //! Blobs: bytes by digest, readable in the repositories that link them.
 
 pub mod chunk_index;
+pub(crate) mod remote;
 pub mod verified;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use wharfinger_oci::{Algorithm, Digest, Hasher, RepositoryName};
-use wharfinger_store::{Durability, LocalFile, ObjectData};
+use wharfinger_store::{Durability, Key, LocalFile, ObjectData, Remote, StoreError, StoreErrorKind};
 
 use crate::error::{Error, Result, optional};
 use crate::layout;
-use crate::registry::Registry;
-use chunk_index::{ChunkIndex, ChunkIndexer, SMALL};
+use crate::registry::{Mode, Registry};
+use chunk_index::{ChunkIndex, ChunkIndexer};
+use remote::{RemoteBody, read_whole};
 use verified::{BodyError, FrameKind, VerifiedBody, read_pieces};
 
 /// How many repositories are tried when a mount does not say where the blob is.
 const MOUNT_CANDIDATES: usize = 10_000;
+
+/// Blobs of at most this many bytes are proved also when somebody only asks whether they are there, and remembered.
+const HASHED_ON_LOOK: u64 = 64 * 1024;
 
 /// A blob that may be read.
 #[derive(Clone, Debug)]
@@ -32,8 +37,15 @@ pub struct Blob {
 enum Content {
     /// Proved and in memory.
     Memory(Bytes),
-    Indexed(Arc<LocalFile>, Arc<ChunkIndex>),
-    Unindexed(Arc<LocalFile>),
+    Indexed(Readable, Arc<ChunkIndex>),
+    Unindexed(Readable),
+}
+
+/// Where the bytes are that were not read yet.
+#[derive(Clone, Debug)]
+enum Readable {
+    File(Arc<LocalFile>),
+    Remote(Arc<dyn Remote>),
 }
 
 impl Registry {
@@ -65,17 +77,37 @@ impl Registry {
                 let (start, end) = (range.start as usize, range.end as usize);
                 return Ok(VerifiedBody::memory(self, digest, bytes.slice(start..end)));
             }
-            Content::Indexed(file, index) => VerifiedBody::indexed(self, digest, file, index, range, kind),
-            Content::Unindexed(file) if range == (0..blob.size) => {
+            Content::Indexed(bytes, index) => self.indexed(digest, bytes, index, range, kind),
+            Content::Unindexed(Readable::File(file)) if range == (0..blob.size) => {
                 VerifiedBody::hashed(self, digest, file, kind)
             }
-            Content::Unindexed(file) => {
-                let index = self.index_whole(digest, file.clone()).await?;
-                VerifiedBody::indexed(self, digest, file, index, range, kind)
+            Content::Unindexed(Readable::Remote(object)) if range == (0..blob.size) => {
+                VerifiedBody::remote(self, digest, RemoteBody::hashed(self, digest, object, blob.size), range)
+            }
+            Content::Unindexed(bytes) => {
+                let index = self.index_whole(digest, blob.size, &bytes).await?;
+                self.indexed(digest, bytes, index, range, kind)
             }
         };
         body.prepare().await?;
         Ok(body)
+    }
+
+    fn indexed(
+        &self,
+        digest: Digest,
+        bytes: Readable,
+        index: Arc<ChunkIndex>,
+        range: std::ops::Range<u64>,
+        kind: FrameKind,
+    ) -> VerifiedBody {
+        match bytes {
+            Readable::File(file) => VerifiedBody::indexed(self, digest, file, index, range, kind),
+            Readable::Remote(object) => {
+                let body = RemoteBody::indexed(self, digest, object, index, range.clone());
+                VerifiedBody::remote(self, digest, body, range)
+            }
+        }
     }
 
     /// Takes a blob out of a repository. The bytes stay.
@@ -141,10 +173,17 @@ impl Registry {
         if self.is_damaged(digest) {
             return Ok(None);
         }
-        let Some(meta) = optional(self.store().head(&layout::blob_data(digest)).await)? else {
-            return Ok(None);
+        let meta = match optional(self.store().check(&layout::blob_data(digest)).await) {
+            Ok(Some(meta)) => meta,
+            Ok(None) => return Ok(None),
+            Err(error) if error.kind == StoreErrorKind::Invalid => {
+                tracing::warn!(%digest, %error, "a blob is not whole in the store");
+                self.mark_damaged(digest);
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
         };
-        let expected = if meta.size <= SMALL {
+        let expected = if meta.size <= HASHED_ON_LOOK {
             match self.inner.caches.small_blobs.get(digest) {
                 Some(bytes) if bytes.len() as u64 == meta.size => meta.size,
                 // A wrong small blob would be found by the next pull; finding it here lets the push mend it.
@@ -154,6 +193,8 @@ impl Registry {
                     Err(error) => return Err(error),
                 },
             }
+        } else if meta.size <= self.small() {
+            meta.size
         } else {
             self.index(digest).await?.map_or(meta.size, |index| index.size())
         };
@@ -172,24 +213,49 @@ impl Registry {
         let key = layout::blob_data(digest);
         let Some(object) = optional(self.store().open(&key).await)? else { return Ok(None) };
         let size = object.size;
-        let content = match object.data {
-            ObjectData::Bytes(bytes) => Content::Memory(self.prove(digest, bytes)?),
-            ObjectData::File(_) if size <= SMALL => {
-                let bytes = self.store().get(&key, SMALL as usize).await?;
-                let bytes = self.prove(digest, bytes)?;
-                self.inner.caches.small_blobs.insert(*digest, bytes.clone());
-                Content::Memory(bytes)
+        let readable = match object.data {
+            ObjectData::Bytes(bytes) => {
+                let content = Content::Memory(self.prove(digest, bytes)?);
+                return Ok(Some(Blob { digest: *digest, size, content }));
             }
-            ObjectData::File(file) => match self.index(digest).await? {
-                Some(index) if index.size() == size => Content::Indexed(file, index),
+            ObjectData::File(file) => Readable::File(file),
+            ObjectData::Remote(object) => Readable::Remote(object),
+        };
+        let content = if size <= self.small() {
+            Content::Memory(self.small_blob(digest, &key).await?)
+        } else {
+            match self.index(digest).await? {
+                Some(index) if index.size() == size => Content::Indexed(readable, index),
                 Some(_) => {
                     self.mark_damaged(digest);
                     return Err(Error::Damaged { digest: *digest });
                 }
-                None => Content::Unindexed(file),
-            },
+                None => Content::Unindexed(readable),
+            }
         };
         Ok(Some(Blob { digest: *digest, size, content }))
+    }
+
+    /// Reads and proves a blob that needs no index, and remembers it if it is very small.
+    async fn small_blob(&self, digest: &Digest, key: &Key) -> Result<Bytes> {
+        let bytes = match self.store().get(key, self.inner.small).await {
+            Err(error) if error.kind == StoreErrorKind::Invalid => {
+                tracing::warn!(%digest, %error, "a blob is not whole in the store");
+                self.mark_damaged(digest);
+                return Err(Error::Damaged { digest: *digest });
+            }
+            other => other?,
+        };
+        let bytes = self.prove(digest, bytes)?;
+        if bytes.len() as u64 <= HASHED_ON_LOOK {
+            self.inner.caches.small_blobs.insert(*digest, bytes.clone());
+        }
+        Ok(bytes)
+    }
+
+    /// Blobs of at most this many bytes are proved by their digest on each read and have no chunk index.
+    pub(crate) fn small(&self) -> u64 {
+        self.inner.small as u64
     }
 
     /// Bytes whose digest was compared.
@@ -219,33 +285,68 @@ impl Registry {
         Ok(index)
     }
 
-    /// Hashes a whole blob that has no index yet, and indexes it.
-    async fn index_whole(&self, digest: Digest, file: Arc<LocalFile>) -> Result<Arc<ChunkIndex>, BodyError> {
-        let io = |source| BodyError::Io { digest, source };
-        let _permit = self.inner.hashing.acquire().await.map_err(|e| io(std::io::Error::other(e)))?;
-        let hash = move || {
-            let (mut hasher, mut indexer) = (Hasher::new(digest.algorithm()), ChunkIndexer::new());
-            read_pieces(&file, 0, file.size(), |piece| {
-                hasher.update(piece);
-                indexer.update(piece);
-            })?;
-            Ok((hasher.finish(), indexer.finish()))
+    /// Hashes a whole blob that has no index yet, and indexes it: once, however many wait for it.
+    async fn index_whole(
+        &self,
+        digest: Digest,
+        size: u64,
+        bytes: &Readable,
+    ) -> Result<Arc<ChunkIndex>, BodyError> {
+        let _one = self.inner.hashing.lock(digest).await;
+        if let Some(index) = self.inner.caches.indexes.get(&digest) {
+            return Ok(index);
+        }
+        let (hasher, indexer) = (Hasher::new(digest.algorithm()), ChunkIndexer::new());
+        let (found, index, object) = match bytes {
+            Readable::File(file) => {
+                let hashed = hash_file(hasher, indexer, file.clone()).await;
+                let (found, index) = hashed.map_err(|source| BodyError::Io { digest, source })?;
+                (found, index, None)
+            }
+            Readable::Remote(object) => {
+                let hashed = hash_remote(hasher, indexer, &**object, size).await;
+                let (found, index) = hashed.map_err(|source| {
+                    if source.kind == StoreErrorKind::Invalid {
+                        self.mark_damaged(&digest);
+                    }
+                    BodyError::Store { digest, source: Box::new(source) }
+                })?;
+                (found, index, Some(object.clone()))
+            }
         };
-        let hashed = tokio::task::spawn_blocking(hash).await.map_err(|e| io(std::io::Error::other(e)))?;
-        let (found, index) = hashed.map_err(io)?;
         if found != digest {
             self.mark_damaged(&digest);
             return Err(BodyError::Damaged { digest, at: 0 });
         }
-        self.keep_index_later(digest, index.clone());
-        Ok(Arc::new(index))
+        let index = Arc::new(index);
+        self.inner.caches.indexes.insert(digest, index.clone());
+        self.keep_index_later(digest, ChunkIndex::clone(&index), object);
+        Ok(index)
     }
 
-    /// Writes an index without making a reader wait for it; it can always be made again.
-    pub(crate) fn keep_index_later(&self, digest: Digest, index: ChunkIndex) {
+    /// Writes an index without making a reader wait for it; it can always be made again. `object` is told that
+    /// its content was proved.
+    pub(crate) fn keep_index_later(
+        &self,
+        digest: Digest,
+        index: ChunkIndex,
+        object: Option<Arc<dyn Remote>>,
+    ) {
+        if index.size() <= self.small() {
+            return;
+        }
+        if self.inner.options.mode == Mode::Observe {
+            self.inner.caches.indexes.insert(digest, Arc::new(index));
+            return;
+        }
         let registry = self.clone();
         tokio::spawn(async move {
-            if let Err(error) = registry.put_index(&digest, index).await {
+            let remembered = match object {
+                Some(object) => object.remember().await.map_err(Error::from),
+                None => Ok(()),
+            };
+            let kept = registry.put_index(&digest, index).await;
+            if let Err(error) = remembered.and(kept) {
                 tracing::warn!(%digest, %error, "the chunk index could not be written; the next read hashes again");
             }
         });
@@ -257,4 +358,33 @@ impl Registry {
         self.inner.caches.indexes.insert(*digest, Arc::new(index));
         Ok(())
     }
+}
+
+async fn hash_file(
+    mut hasher: Hasher,
+    mut indexer: ChunkIndexer,
+    file: Arc<LocalFile>,
+) -> std::io::Result<(Digest, ChunkIndex)> {
+    let hash = move || {
+        read_pieces(&file, 0, file.size(), |piece| {
+            hasher.update(piece);
+            indexer.update(piece);
+        })?;
+        Ok((hasher.finish(), indexer.finish()))
+    };
+    tokio::task::spawn_blocking(hash).await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
+}
+
+async fn hash_remote(
+    mut hasher: Hasher,
+    mut indexer: ChunkIndexer,
+    object: &dyn Remote,
+    size: u64,
+) -> Result<(Digest, ChunkIndex), StoreError> {
+    let add = |piece: &[u8]| {
+        hasher.update(piece);
+        indexer.update(piece);
+    };
+    read_whole(object, 0..size, add).await?;
+    Ok((hasher.finish(), indexer.finish()))
 }

@@ -31,6 +31,11 @@ pub fn blob_data(digest: &Digest) -> Key {
     Key::new(sharded(BLOBS, digest) + "/data")
 }
 
+/// Prefix of all blobs.
+pub fn blobs() -> Key {
+    Key::new(BLOBS)
+}
+
 /// Chunk index of a blob.
 pub fn chunk_index(digest: &Digest) -> Key {
     Key::new(sharded("wharfinger/v1/chunks", digest))

@@ -24,6 +24,7 @@ pub struct Purged {
 impl Registry {
     /// Drops uploads on which nothing happened for `age`. With `dry_run` it only counts them.
     pub async fn purge_uploads(&self, age: Duration, dry_run: bool) -> Result<Purged> {
+        self.inner.sessions.sweep();
         let mut purged = self.purge_sessions(age, dry_run).await?;
         for name in self.repository_names().await?.iter() {
             let foreign = self.purge_foreign(name, age, dry_run).await?;
@@ -48,13 +49,26 @@ impl Registry {
                 Ok(_writing) if old => {
                     purged.uploads += 1;
                     if !dry_run {
-                        self.discard_upload(id).await?;
+                        self.purge_session(id).await?;
                     }
                 }
                 _ => purged.kept += 1,
             }
         }
         Ok(purged)
+    }
+
+    /// Drops a session by its record; without one, whatever lies at its place.
+    async fn purge_session(&self, id: SessionId) -> Result<()> {
+        match self.read_session(id).await? {
+            Some(session) => self.discard_upload(id, &session).await,
+            None => {
+                let nothing = wharfinger_store::Checkpoint::default();
+                self.store().discard(&layout::upload_data(&id), &nothing, None).await?;
+                self.store().delete(&layout::upload_session(&id), Delete { prune_parents: 1 }).await?;
+                Ok(())
+            }
+        }
     }
 
     /// Distribution's uploads tell their age in `startedat`; one without it is as old as its newest object.

@@ -4,15 +4,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wharfinger_oci::{Digest, RepositoryName};
 use wharfinger_store::{Delete, Durability, Key, Store};
 
 use crate::cache::Caches;
 use crate::catalog::Catalog;
 use crate::error::{Result, optional};
+use crate::hashing::Hashing;
 use crate::layout;
 use crate::upload::SessionId;
+use crate::upload::hot::HotSessions;
 
 /// What deleting a manifest by digest does to its tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -45,9 +47,23 @@ pub struct Platform {
     pub architecture: String,
 }
 
+/// What may be written to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Nothing: the store belongs to another registry.
+    Observe,
+    /// What Distribution 2.8 finds, beside it; nothing of its tree is deleted.
+    Trial,
+    /// Everything.
+    #[default]
+    Adopted,
+}
+
 /// How a registry behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// What may be written to the store.
+    pub mode: Mode,
     /// What deleting by digest does to tags.
     pub delete_by_digest: DeleteByDigest,
     /// Which children of an index must exist.
@@ -56,18 +72,19 @@ pub struct Options {
     pub require_blobs: bool,
     /// Which addresses layers outside the registry may have; `None` allows any.
     pub layer_urls: Option<UrlPolicy>,
-    /// Bytes that large copied pieces of answers may hold together; beyond that pieces are small.
-    pub copied_bytes: usize,
+    /// Bytes that requests and answers may hold in memory together, beside what is small and fixed.
+    pub buffer_bytes: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Options {
+            mode: Mode::default(),
             delete_by_digest: DeleteByDigest::default(),
             index_children: IndexChildren::default(),
             require_blobs: true,
             layer_urls: None,
-            copied_bytes: 64 * 1024 * 1024,
+            buffer_bytes: 64 * 1024 * 1024,
         }
     }
 }
@@ -100,14 +117,18 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) caches: Caches,
     pub(crate) catalog: Catalog,
+    /// Sessions as this process wrote them last.
+    pub(crate) sessions: HotSessions,
     /// Sessions that a request of this process is writing to.
     pub(crate) writing: Mutex<HashSet<SessionId>>,
     /// Blobs that failed a check in this process: not offered until they are pushed again.
     pub(crate) damaged: Mutex<HashSet<Digest>>,
     /// Whole-blob hashing that requests wait for, e.g. a range of a blob without an index.
-    pub(crate) hashing: Semaphore,
-    /// The budget of large copied pieces, one permit a byte.
-    pub(crate) copied: Arc<Semaphore>,
+    pub(crate) hashing: Hashing,
+    /// The byte budget, one permit a byte.
+    pub(crate) budget: Arc<Semaphore>,
+    /// `Shape::small` of the store.
+    pub(crate) small: usize,
 }
 
 /// A link is a digest as text; anything much longer is not one.
@@ -116,16 +137,18 @@ const MAX_LINK: usize = 256;
 impl Registry {
     /// A registry over `store`.
     pub fn new(store: Arc<dyn Store>, options: Options) -> Registry {
-        let copied = Arc::new(Semaphore::new(options.copied_bytes.min(Semaphore::MAX_PERMITS)));
+        let budget = Arc::new(Semaphore::new(options.buffer_bytes.min(Semaphore::MAX_PERMITS)));
         let inner = Inner {
+            small: store.shape().small,
             store,
             options,
             caches: Caches::new(),
             catalog: Catalog::default(),
+            sessions: HotSessions::default(),
             writing: Mutex::default(),
             damaged: Mutex::default(),
-            hashing: Semaphore::new(2),
-            copied,
+            hashing: Hashing::new(2),
+            budget,
         };
         Registry { inner: Arc::new(inner) }
     }
@@ -133,6 +156,21 @@ impl Registry {
     /// The store underneath.
     pub fn store(&self) -> &dyn Store {
         &*self.inner.store
+    }
+
+    /// Waits for a share of the byte budget; those who wait are served in turn.
+    pub(crate) async fn share_of_budget(&self, bytes: u64) -> OwnedSemaphorePermit {
+        let most = self.inner.options.buffer_bytes.min(Semaphore::MAX_PERMITS);
+        let wanted = u32::try_from(bytes).unwrap_or(u32::MAX).min(u32::try_from(most).unwrap_or(u32::MAX));
+        match self.inner.budget.clone().acquire_many_owned(wanted).await {
+            Ok(share) => share,
+            Err(_) => unreachable!("the budget is never closed"),
+        }
+    }
+
+    /// A share of the byte budget, if there is one at once.
+    pub(crate) fn try_share_of_budget(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        self.inner.budget.clone().try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()
     }
 
     /// Whether a link stands at `key`. Links are few bytes and are read by name each time.
@@ -146,7 +184,7 @@ impl Registry {
 
     /// The digest in a link; `None` where there is no link, or where it was left empty or broken.
     pub(crate) async fn read_link(&self, key: &Key) -> Result<Option<Digest>> {
-        let Some(bytes) = optional(self.store().get(key, MAX_LINK).await)? else { return Ok(None) };
+        let Some(bytes) = optional(self.store().get_newest(key, MAX_LINK).await)? else { return Ok(None) };
         let digest = std::str::from_utf8(&bytes).ok().and_then(|text| Digest::parse(text.trim()).ok());
         if digest.is_none() {
             tracing::warn!(key = %key, bytes = bytes.len(), "a link does not hold a digest; taken as absent");

@@ -1,5 +1,6 @@
 //! Upload sessions: a blob on its way in. A session is a record in the store, so any process can go on with it.
 
+pub(crate) mod hot;
 pub(crate) mod session;
 mod writer;
 
@@ -11,15 +12,15 @@ use wharfinger_store::{Delete, Durability};
 use crate::error::{Error, Result, optional};
 use crate::layout;
 use crate::registry::{Inner, Registry};
-pub use session::SessionId;
 use session::{MAX_RECORD, Session};
+pub use session::{SessionId, SessionRef};
 pub use writer::{Closing, UploadWriter};
 
 /// How far an upload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UploadStatus {
-    /// The session.
-    pub id: SessionId,
+    /// The session, as of this state.
+    pub session: SessionRef,
     /// Bytes that are durable: the next chunk begins here.
     pub length: u64,
 }
@@ -31,12 +32,15 @@ impl Registry {
         name: &RepositoryName,
         identity: &str,
         algorithm: Algorithm,
-    ) -> Result<SessionId> {
+    ) -> Result<SessionRef> {
         let id = SessionId::random();
-        let record = Session::new(name, identity, algorithm).encode();
+        let mut session = Session::new(name, identity, algorithm);
+        let record = session.encode();
         // Nothing was acknowledged yet: a crash of the machine costs the client a new POST.
-        self.store().put(&layout::upload_session(&id), record.into(), Durability::Lazy).await?;
-        Ok(id)
+        self.store().put(&layout::upload_session(&id), record, Durability::Lazy).await?;
+        let reference = SessionRef { id, generation: Some(session.generation) };
+        self.inner.sessions.keep(id, session, None);
+        Ok(reference)
     }
 
     /// How far a session is.
@@ -47,17 +51,25 @@ impl Registry {
         &self,
         name: &RepositoryName,
         identity: &str,
-        id: SessionId,
+        reference: impl Into<SessionRef>,
     ) -> Result<UploadStatus> {
+        let id = reference.into().id;
         let session = self.session(name, identity, id).await?;
-        Ok(UploadStatus { id, length: session.checkpoint.length })
+        let reference = SessionRef { id, generation: Some(session.generation) };
+        Ok(UploadStatus { session: reference, length: session.length() })
     }
 
     /// Drops a session and its bytes.
-    pub async fn cancel_upload(&self, name: &RepositoryName, identity: &str, id: SessionId) -> Result<()> {
+    pub async fn cancel_upload(
+        &self,
+        name: &RepositoryName,
+        identity: &str,
+        reference: impl Into<SessionRef>,
+    ) -> Result<()> {
+        let id = reference.into().id;
         let _writing = Writing::begin(self, id)?;
-        self.session(name, identity, id).await?;
-        self.discard_upload(id).await
+        let session = self.session(name, identity, id).await?;
+        self.discard_upload(id, &session).await
     }
 
     /// Opens a session for writing at its end.
@@ -68,35 +80,48 @@ impl Registry {
         &self,
         name: &RepositoryName,
         identity: &str,
-        id: SessionId,
+        reference: impl Into<SessionRef>,
     ) -> Result<UploadWriter> {
-        let writing = Writing::begin(self, id)?;
-        let session = self.session(name, identity, id).await?;
-        UploadWriter::resume(self.clone(), name.clone(), id, session, writing).await
+        let reference = reference.into();
+        let writing = Writing::begin(self, reference.id)?;
+        let remembered = self.inner.sessions.take(reference);
+        let (session, share) = match remembered {
+            Some((session, _)) if !session.belongs_to(name, identity) => return Err(Error::UploadUnknown),
+            Some(remembered) => remembered,
+            None => (self.session(name, identity, reference.id).await?, None),
+        };
+        UploadWriter::resume(self.clone(), name.clone(), session, share, writing).await
     }
 
-    /// Begins an upload that comes in one request; there is a record only if that request breaks off.
+    /// Begins an upload that comes in one request.
     pub fn single_upload(
         &self,
         name: &RepositoryName,
         identity: &str,
         algorithm: Algorithm,
     ) -> Result<UploadWriter> {
-        let id = SessionId::random();
-        let writing = Writing::begin(self, id)?;
+        let writing = Writing::begin(self, SessionId::random())?;
         let session = Session::new(name, identity, algorithm);
-        Ok(UploadWriter::fresh(self.clone(), name.clone(), id, session, writing, false))
+        Ok(UploadWriter::fresh(self.clone(), name.clone(), session, writing))
     }
 
     async fn session(&self, name: &RepositoryName, identity: &str, id: SessionId) -> Result<Session> {
-        let record = optional(self.store().get(&layout::upload_session(&id), MAX_RECORD).await)?;
-        let session = record.as_deref().and_then(Session::decode).ok_or(Error::UploadUnknown)?;
+        let session = self.read_session(id).await?.ok_or(Error::UploadUnknown)?;
         if session.belongs_to(name, identity) { Ok(session) } else { Err(Error::UploadUnknown) }
     }
 
+    /// The record of a session; `None` where there is none, or none that can be read.
+    pub(crate) async fn read_session(&self, id: SessionId) -> Result<Option<Session>> {
+        let record = self.store().get_newest(&layout::upload_session(&id), MAX_RECORD).await;
+        Ok(optional(record)?.as_ref().and_then(Session::decode))
+    }
+
     /// Removes the bytes, then the record: what is left of a crash in between is still found by its record.
-    pub(crate) async fn discard_upload(&self, id: SessionId) -> Result<()> {
-        self.store().discard(&layout::upload_data(&id)).await?;
+    pub(crate) async fn discard_upload(&self, id: SessionId, session: &Session) -> Result<()> {
+        self.inner.sessions.forget(id);
+        let published = session.publishing.as_ref().map(layout::blob_data);
+        let data = layout::upload_data(&id);
+        self.store().discard(&data, &session.checkpoint, published.as_ref()).await?;
         self.store().delete(&layout::upload_session(&id), Delete { prune_parents: 1 }).await?;
         Ok(())
     }
@@ -110,7 +135,7 @@ impl Registry {
 /// The right to write to a session, for one request of this process at a time.
 pub(crate) struct Writing {
     inner: Arc<Inner>,
-    id: SessionId,
+    pub(crate) id: SessionId,
 }
 
 impl Writing {

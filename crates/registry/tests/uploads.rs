@@ -35,7 +35,7 @@ async fn another_process_goes_on_with_the_saved_hash() {
     let directory = tempfile::tempdir().unwrap();
     let all = content(5_000_000);
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-        let id = open(directory.path()).start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap();
+        let id = open(directory.path()).start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap().id;
         let mut from = 0;
         for to in [10, 60_000, 70_000, 1_048_576, 3_000_001, 5_000_000] {
             add(&open(directory.path()), id, &all[from..to]).await;
@@ -58,7 +58,7 @@ async fn a_saved_hash_that_does_not_decode_costs_only_time() {
     let directory = tempfile::tempdir().unwrap();
     let all = content(2_500_000);
     let registry = open(directory.path());
-    let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap();
+    let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap().id;
     add(&registry, id, &all[..2_000_000]).await;
     let record = directory.path().join(layout::upload_session(&id).as_str());
     let mut session: serde_json::Value = serde_json::from_slice(&std::fs::read(&record).unwrap()).unwrap();
@@ -74,7 +74,7 @@ async fn bytes_behind_the_checkpoint_are_dropped() {
     let directory = tempfile::tempdir().unwrap();
     let all = content(300_000);
     let registry = open(directory.path());
-    let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap();
+    let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap().id;
     add(&registry, id, &all[..200_000]).await;
     let data = directory.path().join(layout::upload_data(&id).as_str());
     let mut torn = std::fs::read(&data).unwrap();
@@ -91,7 +91,7 @@ async fn a_session_whose_bytes_are_gone_is_unknown() {
     let directory = tempfile::tempdir().unwrap();
     let registry = open(directory.path());
     for cut in [None, Some(5)] {
-        let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap();
+        let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap().id;
         add(&registry, id, &content(100_000)).await;
         let data = directory.path().join(layout::upload_data(&id).as_str());
         match cut {
@@ -109,7 +109,7 @@ async fn a_session_whose_bytes_are_gone_is_unknown() {
 async fn a_session_is_nothing_to_others() {
     let directory = tempfile::tempdir().unwrap();
     let registry = open(directory.path());
-    let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap();
+    let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap().id;
     for (repository, identity) in [("b", ME), ("a", "user:you"), ("a", "anonymous")] {
         let repository = name(repository);
         assert!(matches!(registry.upload_status(&repository, identity, id).await, Err(Error::UploadUnknown)));
@@ -123,7 +123,7 @@ async fn a_session_is_nothing_to_others() {
 async fn two_requests_do_not_write_to_one_session() {
     let directory = tempfile::tempdir().unwrap();
     let registry = open(directory.path());
-    let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap();
+    let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap().id;
     let first = registry.open_upload(&name("a"), ME, id).await.unwrap();
     assert!(matches!(registry.open_upload(&name("a"), ME, id).await, Err(Error::UploadBusy)));
     drop(first);
@@ -134,7 +134,7 @@ async fn two_requests_do_not_write_to_one_session() {
 async fn a_dropped_writer_keeps_what_came() {
     let directory = tempfile::tempdir().unwrap();
     let registry = open(directory.path());
-    let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap();
+    let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap().id;
     let mut writer = registry.open_upload(&name("a"), ME, id).await.unwrap();
     writer.write(Bytes::from(content(100_000))).await.unwrap();
     drop(writer);
@@ -152,7 +152,7 @@ async fn a_wrong_digest_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let registry = open(directory.path());
     for length in [10, 1_000_000] {
-        let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap();
+        let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap().id;
         add(&registry, id, &content(length)).await;
         let wrong = Digest::sha256(b"something else");
         let closed = registry.open_upload(&name("a"), ME, id).await.unwrap().finish(wrong).await;
@@ -167,7 +167,7 @@ async fn a_wrong_digest_leaves_nothing() {
 async fn abandoned_uploads_are_purged_by_age_ours_and_distributions() {
     let directory = tempfile::tempdir().unwrap();
     let registry = open(directory.path());
-    let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap();
+    let id = registry.start_upload(&name("a"), ME, Algorithm::Sha256).await.unwrap().id;
     add(&registry, id, &content(100_000)).await;
     // A repository is one that has layers or manifests.
     let mut blob = registry.single_upload(&name("a/b"), ME, Algorithm::Sha256).unwrap();

@@ -174,6 +174,9 @@ impl From<BodyError> for Failure {
     fn from(error: BodyError) -> Failure {
         match error {
             BodyError::Damaged { digest, .. } => Error::Damaged { digest }.into(),
+            BodyError::Store { digest, source } if source.kind == StoreErrorKind::Invalid => {
+                Error::Damaged { digest }.into()
+            }
             other => Failure::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, other.to_string())
                 .header(RETRY_AFTER, HeaderValue::from_static("1")),
         }

@@ -255,7 +255,7 @@ impl Store for Filesystem {
         Ok(Box::new(stage::FileStage::new(self.clone(), key.clone(), file, length)))
     }
 
-    async fn discard(&self, key: &Key) -> Result<()> {
+    async fn discard(&self, key: &Key, _checkpoint: &Checkpoint, _published: Option<&Key>) -> Result<()> {
         let remove = |root: &Root, key: &Key| root.delete(key, Delete { prune_parents: 1 }).map(|_| ());
         self.blocking(Operation::Delete, key, remove).await
     }

@@ -18,7 +18,8 @@ pub use filesystem::{Filesystem, LocalFile};
 pub use key::Key;
 pub use memory::Memory;
 pub use store::{
-    Checkpoint, Delete, Durability, Entry, List, Meta, Object, ObjectData, Operation, Page, Staged, Store,
+    Checkpoint, Delete, Durability, Entry, List, Meta, Object, ObjectData, Operation, Page, Part, Remote,
+    RemoteReader, Shape, Staged, Store,
 };
 
 /// What every storage call returns.

@@ -97,7 +97,7 @@ impl Store for Memory {
         Ok(Box::new(MemoryStage { objects: self.objects.clone(), key: key.clone(), data }))
     }
 
-    async fn discard(&self, key: &Key) -> Result<()> {
+    async fn discard(&self, key: &Key, _checkpoint: &Checkpoint, _published: Option<&Key>) -> Result<()> {
         self.objects.lock().remove(key.as_str());
         Ok(())
     }
@@ -123,7 +123,7 @@ impl Staged for MemoryStage {
     async fn checkpoint(&mut self) -> Result<Checkpoint> {
         let copy = Bytes::copy_from_slice(&self.data);
         self.objects.lock().insert(self.key.as_str().to_owned(), (copy, SystemTime::now()));
-        Ok(Checkpoint { length: self.length() })
+        Ok(Checkpoint { length: self.length(), parts: Vec::new() })
     }
 
     async fn open(&mut self) -> Result<Object> {

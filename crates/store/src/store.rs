@@ -1,6 +1,7 @@
 //! The trait that every backend implements.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -99,6 +100,38 @@ pub enum ObjectData {
     File(Arc<LocalFile>),
     /// Already in memory.
     Bytes(Bytes),
+    /// In a store elsewhere.
+    Remote(Arc<dyn Remote>),
+}
+
+/// An opened object in a store elsewhere, read in order from any place.
+#[async_trait]
+pub trait Remote: fmt::Debug + Send + Sync {
+    /// Begins to read `range`, which lies within the object.
+    async fn read(&self, range: Range<u64>) -> Result<Box<dyn RemoteReader>>;
+
+    /// The caller has proved that these bytes are the right ones: keeps what is needed to read exactly them again
+    /// without asking a listing. Idempotent; nothing to do for most objects.
+    async fn remember(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The bytes of a range, in order.
+#[async_trait]
+pub trait RemoteReader: Send {
+    /// The next piece, a few tens of KiB; `None` after the last byte of the range. What ends early is an error:
+    /// [`crate::StoreErrorKind::Invalid`] where the object itself is short or was changed. After an error there is no more.
+    async fn next(&mut self) -> Result<Option<Bytes>>;
+}
+
+/// What suits a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Objects of at most this many bytes are better held in memory and written whole than staged.
+    pub small: usize,
+    /// Bytes between two checkpoints of a staged object.
+    pub checkpoint_every: u64,
 }
 
 /// When a write is on stable storage.
@@ -160,6 +193,18 @@ pub struct Page {
 pub struct Checkpoint {
     /// Bytes that are on stable storage.
     pub length: u64,
+    /// The objects that hold them, on stores that stage in several; in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// One of the objects that hold staged bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Length in bytes.
+    pub size: u64,
+    /// The entity tag that the store answered when it was written.
+    pub etag: String,
 }
 
 /// An object being written, invisible until it is published.
@@ -189,17 +234,34 @@ pub trait Staged: Send + Sync {
 /// visible to every later read by name once it has returned.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// The backend's name, for logs and metrics: `filesystem`, `memory`.
+    /// The backend's name, for logs and metrics: `filesystem`, `memory`, `swift`.
     fn name(&self) -> &'static str;
+
+    /// What suits this store.
+    fn shape(&self) -> Shape {
+        Shape { small: 64 * 1024, checkpoint_every: 64 * 1024 * 1024 }
+    }
 
     /// Reads a whole object of at most `limit` bytes; a larger one is [`crate::StoreErrorKind::Invalid`].
     async fn get(&self, key: &Key, limit: usize) -> Result<Bytes>;
 
+    /// Reads as [`Store::get`], and surely what was written last: for names whose content changes. Where copies
+    /// may lag behind one another this asks all of them.
+    async fn get_newest(&self, key: &Key, limit: usize) -> Result<Bytes> {
+        self.get(key, limit).await
+    }
+
     /// Opens an object for reading.
     async fn open(&self, key: &Key) -> Result<Object>;
 
-    /// Looks at an object.
+    /// Looks at an object, surely at what was written last.
     async fn head(&self, key: &Key) -> Result<Meta>;
+
+    /// Looks at an object and, where it consists of several, at each of them by name: what a reader would miss is
+    /// [`crate::StoreErrorKind::Invalid`]. Reads no content.
+    async fn check(&self, key: &Key) -> Result<Meta> {
+        self.head(key).await
+    }
 
     /// Writes a whole object, replacing what stood there. Atomic: readers see the old bytes or the new. Idempotent.
     async fn put(&self, key: &Key, bytes: Bytes, durability: Durability) -> Result<()>;
@@ -224,6 +286,7 @@ pub trait Store: Send + Sync + 'static {
     /// behind the checkpoint are dropped.
     async fn stage(&self, key: &Key, resume: Option<&Checkpoint>) -> Result<Box<dyn Staged>>;
 
-    /// Removes what is staged at `key`. Idempotent.
-    async fn discard(&self, key: &Key) -> Result<()>;
+    /// Removes what is staged at `key`, as far as the checkpoint tells and whatever was staged behind it.
+    /// Idempotent. What was published already stays: `published` is the name that may have it.
+    async fn discard(&self, key: &Key, checkpoint: &Checkpoint, published: Option<&Key>) -> Result<()>;
 }

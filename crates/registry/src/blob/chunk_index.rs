@@ -1,7 +1,7 @@
 //! The chunk index of a blob: a CRC32C for every mebibyte, so that any part of it is checked on every read.
 //!
 //! Written when the content has been proved by its digest: at push, or at the first whole read of a blob that
-//! another registry wrote. Blobs of at most [`SMALL`] bytes have none: they are hashed on each read.
+//! another registry wrote. Blobs that suit being held in memory (`Shape::small`) have none: they are hashed on each read.
 //!
 //! | bytes | content, numbers little-endian |
 //! |---|---|
@@ -15,8 +15,6 @@ use crc_fast::CrcAlgorithm::Crc32Iscsi;
 
 /// Bytes in a chunk.
 pub const CHUNK: u64 = 1024 * 1024;
-/// The largest blob that is held in memory and proved by its digest instead.
-pub const SMALL: u64 = 64 * 1024;
 
 const MAGIC: &[u8; 4] = b"WCI1";
 const HEADER: usize = 16;
@@ -97,13 +95,16 @@ impl ChunkIndexer {
         ChunkIndexer { size: 0, checksums: Vec::new(), open: crc_fast::Digest::new(Crc32Iscsi) }
     }
 
-    /// Goes on after `checksums` whole chunks; what followed them must be added again.
-    pub fn resume(checksums: Vec<u32>) -> ChunkIndexer {
-        ChunkIndexer {
-            size: checksums.len() as u64 * CHUNK,
-            checksums,
-            open: crc_fast::Digest::new(Crc32Iscsi),
-        }
+    /// Goes on where [`ChunkIndexer::complete`] and [`ChunkIndexer::open_state`] were taken at `size` bytes. `None` where
+    /// they do not belong together.
+    pub fn resume(size: u64, checksums: Vec<u32>, open_state: u64) -> Option<ChunkIndexer> {
+        let open = crc_fast::Digest::new_with_init_state(Crc32Iscsi, open_state);
+        (checksums.len() as u64 == size / CHUNK).then_some(ChunkIndexer { size, checksums, open })
+    }
+
+    /// State of the checksum of the chunk that is not complete.
+    pub fn open_state(&self) -> u64 {
+        self.open.get_state()
     }
 
     /// Adds content.
@@ -115,7 +116,8 @@ impl ChunkIndexer {
             self.size += now.len() as u64;
             if self.size.is_multiple_of(CHUNK) {
                 self.checksums.push(self.open.finalize() as u32);
-                self.open.reset();
+                // Not `reset`, which would go back to the state that it was resumed from.
+                self.open = crc_fast::Digest::new(Crc32Iscsi);
             }
             bytes = later;
         }
@@ -168,15 +170,20 @@ mod tests {
     }
 
     #[test]
-    fn indexing_goes_on_after_whole_chunks() {
-        let all = content(2 * 1024 * 1024 + 99);
+    fn indexing_goes_on_where_it_stopped() {
+        let all = content(3 * 1024 * 1024 + 99);
         let mut whole = ChunkIndexer::new();
         whole.update(&all);
-        let mut first = ChunkIndexer::new();
-        first.update(&all[..1024 * 1024 + 500]);
-        let mut second = ChunkIndexer::resume(first.complete().to_vec());
-        second.update(&all[1024 * 1024..]);
-        assert_eq!(second.finish(), whole.finish());
+        let whole = whole.finish();
+        for cut in [0, 1, 500, 1024 * 1024, 1024 * 1024 + 500, 3 * 1024 * 1024 + 99] {
+            let mut first = ChunkIndexer::new();
+            first.update(&all[..cut]);
+            let saved = (first.complete().to_vec(), first.open_state());
+            let mut second = ChunkIndexer::resume(cut as u64, saved.0, saved.1).unwrap();
+            second.update(&all[cut..]);
+            assert_eq!(second.finish(), whole, "resumed at {cut}");
+        }
+        assert!(ChunkIndexer::resume(CHUNK, Vec::new(), 0).is_none());
     }
 
     #[test]

@@ -15,9 +15,10 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use wharfinger_oci::{Digest, Hasher};
-use wharfinger_store::LocalFile;
+use wharfinger_store::{LocalFile, StoreError};
 
 use super::chunk_index::{CHUNK, ChunkIndex, ChunkIndexer, crc32c};
+use super::remote::RemoteBody;
 use crate::registry::Registry;
 
 /// Read at a time while a chunk is checked. Stays in a core's first cache: 128 KiB at a time cost three times as much.
@@ -65,6 +66,14 @@ pub enum BodyError {
     /// Somebody wrote to the file while it was being sent.
     #[error("blob {0} was overwritten in place while it was being sent")]
     Changed(Digest),
+    /// The store failed, or what it keeps is not whole.
+    #[error("reading blob {digest} failed: {source}")]
+    Store {
+        /// The blob.
+        digest: Digest,
+        /// The storage call.
+        source: Box<StoreError>,
+    },
     /// Reading failed.
     #[error("reading blob {digest} failed: {source}")]
     Io {
@@ -91,6 +100,7 @@ struct Hashing {
 enum Source {
     Memory(Bytes),
     File { file: Arc<LocalFile>, proof: Option<Proof>, kind: FrameKind },
+    Remote(RemoteBody),
 }
 
 /// What the blocking pool gives back.
@@ -145,6 +155,16 @@ impl VerifiedBody {
         VerifiedBody::new(registry, digest, source, range)
     }
 
+    /// A range of a blob in a store elsewhere.
+    pub(super) fn remote(
+        registry: &Registry,
+        digest: Digest,
+        body: RemoteBody,
+        range: std::ops::Range<u64>,
+    ) -> VerifiedBody {
+        VerifiedBody::new(registry, digest, Source::Remote(body), range)
+    }
+
     fn new(registry: &Registry, digest: Digest, source: Source, range: std::ops::Range<u64>) -> VerifiedBody {
         let registry = registry.clone();
         VerifiedBody {
@@ -179,6 +199,13 @@ impl VerifiedBody {
                 return Poll::Ready(Some(Ok(Frame::Copied(std::mem::take(bytes)))));
             }
             Source::File { .. } => ready!(self.poll_file(context)),
+            Source::Remote(body) => {
+                let bytes = ready!(body.poll_next(context, self.position, self.end));
+                bytes.map(|bytes| {
+                    self.position += bytes.len() as u64;
+                    Frame::Copied(bytes)
+                })
+            }
         };
         if frame.is_err() {
             self.position = self.end;
@@ -231,7 +258,11 @@ impl VerifiedBody {
     fn poll_checked(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         while self.position < self.end && self.checked <= self.position {
             let at = self.checked;
-            let Source::File { file, proof, .. } = &mut self.source else { return Poll::Ready(Ok(())) };
+            let (file, proof) = match &mut self.source {
+                Source::Memory(_) => return Poll::Ready(Ok(())),
+                Source::Remote(body) => return body.poll_checked(context, self.position),
+                Source::File { file, proof, .. } => (file, proof),
+            };
             let size = file.size();
             if self.pending.is_none() {
                 if let Some(Proof::Index(index)) = proof
@@ -276,7 +307,7 @@ impl VerifiedBody {
             && let Source::File { proof: Some(Proof::Digest(hashing)), .. } = &mut self.source
         {
             let index = std::mem::take(&mut hashing.indexer).finish();
-            self.registry.keep_index_later(self.digest, index);
+            self.registry.keep_index_later(self.digest, index, None);
         }
         Ok(())
     }
@@ -302,7 +333,7 @@ struct Piece {
 impl Piece {
     fn within(available: u64, registry: &Registry) -> Piece {
         let wanted = available.min(COPIED);
-        let share = registry.inner.copied.clone().try_acquire_many_owned(wanted as u32).ok();
+        let share = registry.try_share_of_budget(wanted);
         let length = if share.is_some() { wanted } else { available.min(COPIED_SMALL) };
         Piece { buffer: vec![0; length as usize], _share: share }
     }

@@ -1,19 +1,24 @@
 //! Writing to an upload: hash, chunk checksums and bytes in one pass.
 
 use bytes::{Bytes, BytesMut};
+use tokio::sync::OwnedSemaphorePermit;
 use wharfinger_oci::{Digest, Hasher, RepositoryName};
 use wharfinger_store::{Delete, Durability, ObjectData, Staged, StoreErrorKind};
 
+use super::UploadStatus;
 use super::Writing;
-use super::session::{Session, SessionId};
-use crate::blob::chunk_index::{CHUNK, ChunkIndexer, SMALL};
+use super::session::{Session, SessionId, SessionRef};
+use crate::blob::chunk_index::ChunkIndexer;
+use crate::blob::remote::read_whole;
 use crate::blob::verified::read_pieces;
 use crate::error::{Error, Result};
 use crate::layout;
 use crate::registry::Registry;
 
-/// Bytes between two points from which an upload can go on after a crash.
-const CHECKPOINT_EVERY: u64 = 64 * 1024 * 1024;
+/// Held without a share of the byte budget.
+const FREE: usize = 64 * 1024;
+/// The least that a buffer of held bytes grows by, once it is as large.
+const GROWTH: usize = 512 * 1024;
 
 /// An open upload. Dropping it keeps what came so far: a client that broke off can go on.
 pub struct UploadWriter {
@@ -32,91 +37,64 @@ pub struct Closing {
 struct Open {
     registry: Registry,
     name: RepositoryName,
-    id: SessionId,
     session: Session,
     hasher: Hasher,
     indexer: ChunkIndexer,
-    bytes: Kept,
+    /// Bytes before those that are held.
+    staged: Option<Box<dyn Staged>>,
+    /// Whether bytes go straight to the stage; then none are held.
+    streaming: bool,
+    held: BytesMut,
+    share: Option<OwnedSemaphorePermit>,
     length: u64,
-    /// Whether the store has a record of this session.
-    recorded: bool,
-    _writing: Writing,
-}
-
-/// Where the bytes are.
-enum Kept {
-    /// Few enough to hold until the digest is known.
-    Memory(BytesMut),
-    Staged(Box<dyn Staged>),
+    /// How many of the bytes the record has; `None` where there is no record.
+    recorded: Option<u64>,
+    writing: Writing,
 }
 
 impl UploadWriter {
+    /// An upload that has no record yet.
     pub(super) fn fresh(
         registry: Registry,
         name: RepositoryName,
-        id: SessionId,
         session: Session,
         writing: Writing,
-        recorded: bool,
     ) -> UploadWriter {
-        let hasher = Hasher::new(session.algorithm());
-        let open = Open {
-            registry,
-            name,
-            id,
-            session,
-            hasher,
-            indexer: ChunkIndexer::new(),
-            bytes: Kept::Memory(BytesMut::new()),
-            length: 0,
-            recorded,
-            _writing: writing,
-        };
-        UploadWriter { open: Some(open) }
+        UploadWriter { open: Some(Open::new(registry, name, session, writing)) }
     }
 
-    /// Goes on at the checkpoint of a session.
+    /// Goes on where the record of a session ends.
     pub(super) async fn resume(
         registry: Registry,
         name: RepositoryName,
-        id: SessionId,
         session: Session,
+        share: Option<OwnedSemaphorePermit>,
         writing: Writing,
     ) -> Result<UploadWriter> {
-        if session.checkpoint.length == 0 {
-            return Ok(UploadWriter::fresh(registry, name, id, session, writing, true));
+        let mut open = Open::new(registry, name, session, writing);
+        let length = open.session.length();
+        (open.length, open.recorded, open.share) = (length, Some(length), share);
+        if open.session.checkpoint.length > 0 {
+            open.open_stage().await?;
         }
-        let staged = registry.store().stage(&layout::upload_data(&id), Some(&session.checkpoint)).await;
-        let mut staged = match staged {
-            Ok(staged) => staged,
-            // A crash between the publishing of the blob and the removal of the record: nothing to go on with.
-            Err(error) if matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Invalid) => {
-                registry.discard_upload(id).await?;
-                return Err(Error::UploadUnknown);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let length = session.checkpoint.length;
-        let (hasher, indexer) = read_again(&session, &mut *staged).await?;
-        let bytes = Kept::Staged(staged);
-        let open = Open {
-            registry,
-            name,
-            id,
-            session,
-            hasher,
-            indexer,
-            bytes,
-            length,
-            recorded: true,
-            _writing: writing,
-        };
+        let proofs = open.session.proofs();
+        let held = std::mem::take(&mut open.session.held);
+        match proofs {
+            Some(proofs) => (open.hasher, open.indexer) = proofs,
+            None => open.read_again(&held).await?,
+        }
+        open.held = held.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         Ok(UploadWriter { open: Some(open) })
     }
 
     /// The session.
     pub fn id(&self) -> SessionId {
-        self.open().id
+        self.open().writing.id
+    }
+
+    /// The session, as of the state that its record has.
+    pub fn reference(&self) -> SessionRef {
+        self.open().reference()
     }
 
     /// Bytes so far.
@@ -140,14 +118,14 @@ impl UploadWriter {
     }
 
     /// Makes what came so far durable, together with the state of the hash, and lets go of the session.
-    pub async fn pause(mut self) -> Result<u64> {
-        match self.open.take() {
-            Some(mut open) => {
-                open.checkpoint().await?;
-                Ok(open.length)
-            }
-            None => Ok(0),
-        }
+    pub async fn pause(mut self) -> Result<UploadStatus> {
+        let Some(mut open) = self.open.take() else { return Err(Error::UploadUnknown) };
+        open.record().await?;
+        let status = UploadStatus { session: open.reference(), length: open.length };
+        let Open { registry, mut session, held, share, writing, .. } = open;
+        session.held = held.freeze();
+        registry.inner.sessions.keep(writing.id, session, share);
+        Ok(status)
     }
 
     /// Closes the upload as blob `digest`: bytes first, then the link that makes them readable.
@@ -174,66 +152,146 @@ impl Drop for UploadWriter {
     fn drop(&mut self) {
         let Some(mut open) = self.open.take() else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        if !open.recorded {
+        match open.recorded {
             // The client never learnt of this session, so nobody can go on with it.
-            if matches!(open.bytes, Kept::Staged(_)) {
-                runtime.spawn(open.discard());
-            }
-        } else if open.length > open.session.checkpoint.length {
-            runtime.spawn(async move {
-                if let Err(error) = open.checkpoint().await {
-                    tracing::warn!(session = %open.id, %error, "an upload that broke off could not be kept");
+            None if open.staged.is_some() => drop(runtime.spawn(open.discard())),
+            Some(recorded) if open.length > recorded => drop(runtime.spawn(async move {
+                if let Err(error) = open.record().await {
+                    tracing::warn!(session = %open.writing.id, %error, "an upload that broke off could not be kept");
                 }
-            });
+            })),
+            _ => {}
         }
     }
 }
 
 impl Open {
+    fn new(registry: Registry, name: RepositoryName, session: Session, writing: Writing) -> Open {
+        let (hasher, indexer) = (Hasher::new(session.algorithm()), ChunkIndexer::new());
+        Open {
+            registry,
+            name,
+            session,
+            hasher,
+            indexer,
+            staged: None,
+            streaming: false,
+            held: BytesMut::new(),
+            share: None,
+            length: 0,
+            recorded: None,
+            writing,
+        }
+    }
+
+    fn reference(&self) -> SessionRef {
+        SessionRef { id: self.writing.id, generation: Some(self.session.generation) }
+    }
+
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.hasher.update(&bytes);
         self.indexer.update(&bytes);
         self.length += bytes.len() as u64;
-        match &mut self.bytes {
-            Kept::Memory(buffer) if buffer.len() + bytes.len() <= SMALL as usize => {
-                buffer.extend_from_slice(&bytes);
+        if !self.streaming {
+            if self.held.len() + bytes.len() <= self.registry.inner.small && self.grow(bytes.len()) {
+                self.held.extend_from_slice(&bytes);
                 return Ok(());
             }
-            Kept::Memory(_) => self.staged().await?.write(bytes).await?,
-            Kept::Staged(staged) => staged.write(bytes).await?,
+            self.stream().await?;
         }
-        if self.recorded && self.length - self.session.checkpoint.length >= CHECKPOINT_EVERY {
-            self.checkpoint().await?;
+        if let Some(staged) = &mut self.staged {
+            staged.write(bytes).await?;
+        }
+        let every = self.registry.store().shape().checkpoint_every;
+        if self.length - self.session.checkpoint.length >= every {
+            self.record().await?;
+            self.streaming = true;
         }
         Ok(())
     }
 
-    /// The stage, after moving there what was held in memory.
-    async fn staged(&mut self) -> Result<&mut Box<dyn Staged>> {
-        if let Kept::Memory(buffer) = &mut self.bytes {
-            let held = std::mem::take(buffer).freeze();
-            let mut staged = self.registry.store().stage(&layout::upload_data(&self.id), None).await?;
-            if !held.is_empty() {
-                staged.write(held).await?;
+    /// Makes room for held bytes, if the byte budget allows it.
+    fn grow(&mut self, added: usize) -> bool {
+        let covered = FREE + self.share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted = self.held.len() + added;
+        if wanted > covered {
+            let step = (wanted - covered).max(GROWTH.min(wanted)) as u64;
+            match (self.registry.try_share_of_budget(step), &mut self.share) {
+                (None, _) => return false,
+                (Some(more), Some(share)) => share.merge(more),
+                (Some(more), share) => *share = Some(more),
             }
-            self.bytes = Kept::Staged(staged);
         }
-        match &mut self.bytes {
-            Kept::Staged(staged) => Ok(staged),
-            Kept::Memory(_) => unreachable!("was staged above"),
+        if self.held.capacity() < wanted {
+            self.held.reserve(added.max(GROWTH.min(self.held.len())));
+        }
+        true
+    }
+
+    /// From now on bytes go straight to the stage; those that are held go first.
+    async fn stream(&mut self) -> Result<()> {
+        let held = std::mem::take(&mut self.held).freeze();
+        if self.recorded.is_none() {
+            // Whatever is staged has to be found by a record.
+            self.put_record().await?;
+        }
+        self.open_stage().await?;
+        if let Some(staged) = &mut self.staged
+            && !held.is_empty()
+        {
+            staged.write(held).await?;
+        }
+        self.share = None;
+        self.streaming = true;
+        Ok(())
+    }
+
+    async fn open_stage(&mut self) -> Result<()> {
+        if self.staged.is_some() {
+            return Ok(());
+        }
+        let checkpoint = Some(&self.session.checkpoint).filter(|checkpoint| checkpoint.length > 0);
+        let key = layout::upload_data(&self.writing.id);
+        match self.registry.store().stage(&key, checkpoint).await {
+            Ok(staged) => {
+                self.staged = Some(staged);
+                Ok(())
+            }
+            // A crash between the publishing of the blob and the removal of the record: nothing to go on with.
+            Err(error)
+                if checkpoint.is_some()
+                    && matches!(error.kind, StoreErrorKind::NotFound | StoreErrorKind::Invalid) =>
+            {
+                self.registry.discard_upload(self.writing.id, &self.session).await?;
+                Err(Error::UploadUnknown)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
-    async fn checkpoint(&mut self) -> Result<()> {
-        if self.length > self.session.checkpoint.length {
-            self.session.checkpoint = self.staged().await?.checkpoint().await?;
-            self.session.midstate = hex::encode(self.hasher.midstate());
-            self.session.set_chunk_checksums(self.indexer.complete());
+    /// Makes everything so far durable: what was streamed in the stage, what is held in the record.
+    async fn record(&mut self) -> Result<()> {
+        if self.recorded == Some(self.length) {
+            return Ok(());
         }
-        let record = self.session.encode().into();
-        let key = layout::upload_session(&self.id);
+        if self.streaming
+            && let Some(staged) = &mut self.staged
+        {
+            self.session.checkpoint = staged.checkpoint().await?;
+            self.streaming = false;
+        }
+        self.session.set_proofs(&self.hasher, &self.indexer);
+        self.put_record().await
+    }
+
+    async fn put_record(&mut self) -> Result<()> {
+        self.session.generation += 1;
+        self.session.held = self.held.clone().freeze();
+        let record = self.session.encode();
+        self.session.held = Bytes::new();
+        let key = layout::upload_session(&self.writing.id);
         self.registry.store().put(&key, record, Durability::Synced).await?;
-        self.recorded = true;
+        self.recorded = Some(self.session.checkpoint.length + self.held.len() as u64);
         Ok(())
     }
 
@@ -247,17 +305,14 @@ impl Open {
             self.discard().await?;
             return Err(Error::DigestMismatch { expected: digest.into(), found: found.into() });
         }
-        let (registry, size) = (self.registry.clone(), self.length);
+        let (registry, size, id) = (self.registry.clone(), self.length, self.writing.id);
         let data = layout::blob_data(&digest);
         registry.inner.caches.forget(&digest);
-        match self.bytes {
-            Kept::Memory(buffer) => registry.store().put(&data, buffer.freeze(), Durability::Synced).await?,
-            Kept::Staged(staged) => {
-                if size > SMALL {
-                    registry.put_index(&digest, self.indexer.finish()).await?;
-                }
-                staged.publish(&data).await?;
-            }
+        if self.staged.is_some() {
+            self.publish(digest).await?;
+        } else {
+            let held = std::mem::take(&mut self.held).freeze();
+            registry.store().put(&data, held, Durability::Synced).await?;
         }
         let written = registry.store().head(&data).await?.size;
         if written != size {
@@ -265,75 +320,96 @@ impl Open {
         }
         registry.mark_mended(&digest);
         registry.link_blob(&self.name, &digest).await?;
-        if self.recorded {
-            registry.store().delete(&layout::upload_session(&self.id), Delete { prune_parents: 1 }).await?;
+        if self.recorded.is_some() {
+            registry.store().delete(&layout::upload_session(&id), Delete { prune_parents: 1 }).await?;
         }
         Ok(Closing { digest, size })
     }
 
+    /// Makes what is staged visible as `digest`, with its chunk index.
+    async fn publish(&mut self, digest: Digest) -> Result<()> {
+        if !self.held.is_empty() {
+            self.stream().await?;
+        }
+        let Some(mut staged) = self.staged.take() else { unreachable!("only staged uploads are published") };
+        let registry = self.registry.clone();
+        if self.length > registry.small() {
+            registry.put_index(&digest, self.indexer.clone().finish()).await?;
+        }
+        let checkpoint = staged.checkpoint().await?;
+        if !checkpoint.parts.is_empty() {
+            // From here on the parts may belong to the blob, and whoever drops this session has to look.
+            self.session.checkpoint = checkpoint;
+            self.session.publishing = Some(digest);
+            self.session.set_proofs(&self.hasher, &self.indexer);
+            self.put_record().await?;
+        }
+        Ok(staged.publish(&layout::blob_data(&digest)).await?)
+    }
+
     /// Hashes everything again with the algorithm that the client closes with.
     async fn hash_with(&mut self, digest: Digest) -> Result<Digest> {
-        let content = match &mut self.bytes {
-            Kept::Memory(buffer) => return Ok(Digest::of(digest.algorithm(), buffer)),
-            Kept::Staged(staged) => staged.open().await?,
-        };
         let mut hasher = Hasher::new(digest.algorithm());
-        hash_range(&mut hasher, None, content.data, 0, self.length).await.map(|(hasher, _)| hasher.finish())
+        let staged = self.length - self.held.len() as u64;
+        if let Some(stage) = &mut self.staged {
+            let content = stage.open().await?.data;
+            (hasher, _) = hash_again(hasher, ChunkIndexer::new(), content, staged).await?;
+        }
+        hasher.update(&self.held);
+        Ok(hasher.finish())
+    }
+
+    /// The hash and the checksums of a session whose saved state does not decode: everything is read again.
+    async fn read_again(&mut self, held: &Bytes) -> Result<()> {
+        let (mut hasher, mut indexer) = (Hasher::new(self.session.algorithm()), ChunkIndexer::new());
+        if let Some(stage) = &mut self.staged {
+            let content = stage.open().await?.data;
+            (hasher, indexer) = hash_again(hasher, indexer, content, self.session.checkpoint.length).await?;
+        }
+        hasher.update(held);
+        indexer.update(held);
+        (self.hasher, self.indexer) = (hasher, indexer);
+        Ok(())
     }
 
     async fn discard(self) -> Result<()> {
-        let Open { registry, id, bytes, .. } = self;
-        drop(bytes);
-        registry.discard_upload(id).await
+        let Open { registry, session, staged, writing, .. } = self;
+        drop(staged);
+        registry.discard_upload(writing.id, &session).await
     }
 }
 
-/// The hash and the checksums at a session's checkpoint. The midstate saves reading everything; the chunk that
-/// was open at the checkpoint is read again.
-async fn read_again(session: &Session, staged: &mut dyn Staged) -> Result<(Hasher, ChunkIndexer)> {
-    let length = session.checkpoint.length;
-    let saved = session.hasher().zip(session.chunk_checksums());
-    let saved = saved.filter(|(_, chunks)| chunks.len() as u64 == length / CHUNK);
-    let content = staged.open().await?.data;
-    match saved {
-        Some((hasher, chunks)) => {
-            let start = length / CHUNK * CHUNK;
-            let (_, indexer) =
-                hash_range(&mut hasher.clone(), Some(ChunkIndexer::resume(chunks)), content, start, length)
-                    .await?;
-            Ok((hasher, indexer))
-        }
-        None => {
-            let mut hasher = Hasher::new(session.algorithm());
-            hash_range(&mut hasher, Some(ChunkIndexer::new()), content, 0, length).await
-        }
-    }
-}
-
-/// Reads `start..end` on the blocking pool into a hash and, where given, into chunk checksums.
-async fn hash_range(
-    hasher: &mut Hasher,
-    indexer: Option<ChunkIndexer>,
+/// Reads the first `length` bytes into a hash and into chunk checksums.
+async fn hash_again(
+    mut hasher: Hasher,
+    mut indexer: ChunkIndexer,
     content: ObjectData,
-    start: u64,
-    end: u64,
+    length: u64,
 ) -> Result<(Hasher, ChunkIndexer)> {
-    let mut hasher = hasher.clone();
-    let mut indexer = indexer.unwrap_or_default();
-    let work = move || {
-        let mut add = |piece: &[u8]| {
-            hasher.update(piece);
-            indexer.update(piece);
-        };
-        match content {
-            ObjectData::Bytes(bytes) => add(&bytes[start as usize..end as usize]),
-            ObjectData::File(file) => read_pieces(&file, start, end - start, add)?,
-        }
-        Ok::<_, std::io::Error>((hasher, indexer))
+    let mut add = |piece: &[u8]| {
+        hasher.update(piece);
+        indexer.update(piece);
     };
-    let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
-    done.map_err(|error| {
-        let key = layout::uploads();
-        wharfinger_store::StoreError::io(wharfinger_store::Operation::Read, &key, error).into()
-    })
+    match content {
+        ObjectData::Bytes(bytes) => {
+            add(&bytes[..usize::try_from(length).unwrap_or(bytes.len()).min(bytes.len())]);
+        }
+        ObjectData::Remote(object) => read_whole(&*object, 0..length, add).await?,
+        ObjectData::File(file) => {
+            let work = move || {
+                read_pieces(&file, 0, length, |piece| {
+                    hasher.update(piece);
+                    indexer.update(piece);
+                })?;
+                Ok::<_, std::io::Error>((hasher, indexer))
+            };
+            let done = tokio::task::spawn_blocking(work).await;
+            let done = done.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
+            return done.map_err(|error| {
+                let key = layout::uploads();
+                wharfinger_store::StoreError::io(wharfinger_store::Operation::Read, &key, error).into()
+            });
+        }
+    }
+    Ok((hasher, indexer))
 }

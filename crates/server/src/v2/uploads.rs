@@ -3,7 +3,7 @@
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use wharfinger_oci::{Algorithm, ContentRange, Digest, ErrorCode, RepositoryName, Route};
-use wharfinger_registry::{Error, SessionId, UploadWriter};
+use wharfinger_registry::{Error, SessionRef, UploadStatus, UploadWriter};
 
 use super::blobs::{CONTENT_DIGEST, digest_values};
 use super::query;
@@ -39,8 +39,8 @@ pub(super) async fn start(
             return Ok(created(call, name, &digest));
         }
     }
-    let id = call.app.registry.start_upload(name, &call.identity.key(), algorithm).await?;
-    Ok(progress(call, StatusCode::ACCEPTED, name, id, 0))
+    let session = call.app.registry.start_upload(name, &call.identity.key(), algorithm).await?;
+    Ok(progress(call, StatusCode::ACCEPTED, name, UploadStatus { session, length: 0 }))
 }
 
 /// The algorithm to hash with on the way (distribution-spec, `digest-algorithm`).
@@ -66,7 +66,7 @@ async fn mount_blob(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> 
 pub(super) async fn status(call: &Call<'_>, name: &RepositoryName, session: &str) -> Result<Answer, Failure> {
     let id = parse_session(session)?;
     let status = call.app.registry.upload_status(name, &call.identity.key(), id).await?;
-    Ok(progress(call, StatusCode::NO_CONTENT, name, id, status.length))
+    Ok(progress(call, StatusCode::NO_CONTENT, name, status))
 }
 
 /// Adds a chunk.
@@ -78,16 +78,15 @@ pub(super) async fn patch(
 ) -> Result<Answer, Failure> {
     call.writable()?;
     let mut writer = open(call, name, session).await?;
-    let id = writer.id();
     let range = chunk_range(call, name, &writer)?;
     let poured = body.pour(&mut writer).await;
     // What came is kept even if the body broke off: the client can go on there.
-    let length = writer.pause().await?;
+    let status = writer.pause().await?;
     let poured = poured?;
     if let Some(range) = range.filter(|range| range.length() != poured) {
         return Err(Error::SizeMismatch { expected: range.length(), found: poured }.into());
     }
-    Ok(progress(call, StatusCode::ACCEPTED, name, id, length))
+    Ok(progress(call, StatusCode::ACCEPTED, name, status))
 }
 
 /// Adds the last chunk, if there is one, and makes the blob visible.
@@ -141,7 +140,7 @@ fn chunk_range(
     writer: &UploadWriter,
 ) -> Result<Option<ContentRange>, Failure> {
     let Some(header) = call.header(CONTENT_RANGE) else { return Ok(None) };
-    let location = || call.location(&Route::Upload(name.clone(), writer.id().to_string()).to_string());
+    let location = || call.location(&Route::Upload(name.clone(), writer.reference().to_string()).to_string());
     let range = ContentRange::parse(header)
         .map_err(|error| Failure::bad_request(ErrorCode::RangeInvalid, format!("Content-Range: {error}")))?;
     let expected = writer.length();
@@ -157,8 +156,8 @@ fn chunk_range(
 }
 
 /// A session id that is not one of ours names nothing.
-fn parse_session(text: &str) -> Result<SessionId, Failure> {
-    SessionId::parse(text).ok_or_else(|| Error::UploadUnknown.into())
+fn parse_session(text: &str) -> Result<SessionRef, Failure> {
+    SessionRef::parse(text).ok_or_else(|| Error::UploadUnknown.into())
 }
 
 fn parse_digest(text: &str) -> Result<Digest, Failure> {
@@ -175,22 +174,16 @@ fn created(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer {
     answer
 }
 
-fn progress(
-    call: &Call<'_>,
-    status: StatusCode,
-    name: &RepositoryName,
-    id: SessionId,
-    length: u64,
-) -> Answer {
+fn progress(call: &Call<'_>, status: StatusCode, name: &RepositoryName, upload: UploadStatus) -> Answer {
     let mut answer = Response::new(AnswerBody::empty());
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
-    let id = id.to_string();
-    headers.insert(LOCATION, call.location(&Route::Upload(name.clone(), id.clone()).to_string()));
-    if let Ok(value) = HeaderValue::try_from(id) {
+    let place = Route::Upload(name.clone(), upload.session.to_string());
+    headers.insert(LOCATION, call.location(&place.to_string()));
+    if let Ok(value) = HeaderValue::try_from(upload.session.id.to_string()) {
         headers.insert(UPLOAD_UUID.clone(), value);
     }
-    headers.insert(RANGE, upload_range(length));
+    headers.insert(RANGE, upload_range(upload.length));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status != StatusCode::NO_CONTENT {
         headers.insert(CONTENT_LENGTH, 0.into());

@@ -94,7 +94,7 @@ impl Staged for FileStage {
 
     async fn checkpoint(&mut self) -> Result<Checkpoint> {
         self.blocking(Operation::Checkpoint, &self.key, |file, _, _| file.file.sync_data()).await?;
-        Ok(Checkpoint { length: self.length })
+        Ok(Checkpoint { length: self.length, parts: Vec::new() })
     }
 
     async fn open(&mut self) -> Result<Object> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    Checkpoint, Delete, Durability, Key, List, Meta, Object, Operation, Page, Result, Staged, Store,
+    Checkpoint, Delete, Durability, Key, List, Meta, Object, Operation, Page, Result, Shape, Staged, Store,
     StoreError,
 };
 
@@ -60,8 +60,16 @@ impl<S: Store> Store for Observed<S> {
         self.inner.name()
     }
 
+    fn shape(&self) -> Shape {
+        self.inner.shape()
+    }
+
     async fn get(&self, key: &Key, limit: usize) -> Result<Bytes> {
         observed!(self, Get, key, self.inner.get(key, limit))
+    }
+
+    async fn get_newest(&self, key: &Key, limit: usize) -> Result<Bytes> {
+        observed!(self, Get, key, self.inner.get_newest(key, limit))
     }
 
     async fn open(&self, key: &Key) -> Result<Object> {
@@ -70,6 +78,10 @@ impl<S: Store> Store for Observed<S> {
 
     async fn head(&self, key: &Key) -> Result<Meta> {
         observed!(self, Head, key, self.inner.head(key))
+    }
+
+    async fn check(&self, key: &Key) -> Result<Meta> {
+        observed!(self, Head, key, self.inner.check(key))
     }
 
     async fn put(&self, key: &Key, bytes: Bytes, durability: Durability) -> Result<()> {
@@ -96,8 +108,8 @@ impl<S: Store> Store for Observed<S> {
         Ok(Box::new(ObservedStage { inner, key: key.clone(), observer: self.observer.clone() }))
     }
 
-    async fn discard(&self, key: &Key) -> Result<()> {
-        observed!(self, Delete, key, self.inner.discard(key))
+    async fn discard(&self, key: &Key, checkpoint: &Checkpoint, published: Option<&Key>) -> Result<()> {
+        observed!(self, Delete, key, self.inner.discard(key, checkpoint, published))
     }
 }
 
