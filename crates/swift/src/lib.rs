@@ -1,0 +1,34 @@
+//! A client for OpenStack Swift.
+//!
+//! [`Client`] keeps the session with the cluster, [`Container`] is one container of its account.
+mod capabilities;
+mod client;
+mod container;
+mod error;
+mod large;
+mod listing;
+mod object;
+mod options;
+mod read;
+mod secret;
+mod temp_url;
+mod write;
+
+pub use capabilities::{Capabilities, SloLimits, TempUrlLimits};
+pub use client::{AccountInfo, Client, DeleteOutcome, Session};
+pub use container::{Container, ContainerInfo};
+pub use error::{Error, ErrorKind, TransactionId};
+pub use large::SloSegment;
+pub use listing::{Entry, Listing, Page};
+pub use object::{Delete, Manifest, ObjectInfo, Put, Range, Read, Stored};
+pub use options::{
+    ApplicationCredential, Auth, Domain, Interface, Options, Project, Retry, Scope, Tenant, Timeouts, User,
+    V3Method,
+};
+pub use read::ObjectReader;
+pub use secret::Secret;
+pub use temp_url::{TempUrlDigest, TempUrlKeys};
+pub use write::ObjectWriter;
+
+/// What every call of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
