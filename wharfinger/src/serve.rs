@@ -223,11 +223,11 @@ fn describe(listener: &Listener, tls: bool) -> String {
 
 /// One line for the log; without a configuration also what to do next.
 fn announce(config: &Config, address: &str, unconfigured: bool) {
-    let root = config.storage.filesystem.root.display();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), address, data = %root, "listening");
+    let data = wiring::describe_store(config);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), address, data, "listening");
     if unconfigured {
         let host = address.split("://").last().unwrap_or(address);
         eprintln!("\n  Push to it:  docker tag IMAGE {host}/IMAGE && docker push {host}/IMAGE");
-        eprintln!("  Data is in {root}; stop with Ctrl-C; `wharfinger config sample` shows all settings.\n");
+        eprintln!("  Data is in {data}; stop with Ctrl-C; `wharfinger config sample` shows all settings.\n");
     }
 }

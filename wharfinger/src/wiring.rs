@@ -29,16 +29,33 @@ pub(crate) fn load(file: Option<&Path>, ignore_unsupported: &[String]) -> Result
 
 /// The directory of the store.
 pub(crate) fn open_store(config: &Config) -> Result<Filesystem> {
-    let root = &config.storage.filesystem.root;
+    let root = match &config.storage.driver {
+        config::Driver::Filesystem(filesystem) => &filesystem.root,
+        config::Driver::Swift(_) => anyhow::bail!("storage.swift: Swift as a store is not there yet"),
+    };
     Filesystem::open(root).with_context(|| {
         format!("the data directory {} cannot be opened (storage.filesystem.rootdirectory)", root.display())
     })
 }
 
+/// Where the admin socket is when the data is not in a directory.
+const ADMIN_SOCKET: &str = "/run/wharfinger/admin.sock";
+
 /// Where the admin socket is.
 pub(crate) fn admin_socket(config: &Config) -> PathBuf {
-    let beside = || config.storage.filesystem.root.join("wharfinger/admin.sock");
+    let beside = || match config.storage.directory() {
+        Some(root) => root.join("wharfinger/admin.sock"),
+        None => PathBuf::from(ADMIN_SOCKET),
+    };
     config.admin.socket.clone().unwrap_or_else(beside)
+}
+
+/// Where the data is, in a few words.
+pub(crate) fn describe_store(config: &Config) -> String {
+    match &config.storage.driver {
+        config::Driver::Filesystem(filesystem) => filesystem.root.display().to_string(),
+        config::Driver::Swift(swift) => format!("Swift container {}", swift.container),
+    }
 }
 
 /// The repositories, over an observed store.

@@ -4,6 +4,7 @@ mod access;
 mod auth;
 mod http;
 mod storage;
+mod swift;
 
 use std::collections::BTreeMap;
 

@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod auth;
 pub(crate) mod http;
 pub(crate) mod storage;
+pub(crate) mod swift;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -8,6 +8,7 @@ mod http;
 mod log;
 mod other;
 mod storage;
+mod swift;
 
 use std::sync::LazyLock;
 
@@ -204,7 +205,7 @@ impl Parts {
 
 static TABLE: LazyLock<Vec<Key>> = LazyLock::new(|| {
     let mut table: Vec<Key> = Vec::new();
-    for section in [log::KEYS, storage::KEYS, access::KEYS, http::KEYS, other::KEYS] {
+    for section in [log::KEYS, storage::KEYS, swift::KEYS, access::KEYS, http::KEYS, other::KEYS] {
         table.extend_from_slice(section);
     }
     for parts in [storage::PARTS, other::PARTS].into_iter().flatten() {

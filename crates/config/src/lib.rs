@@ -25,7 +25,12 @@ use std::path::Path;
 pub use config::access::{Access, Rule, TrustedProxy, Who};
 pub use config::auth::{Auth, Htpasswd, TokenAuth};
 pub use config::http::{ClientAuth, Debug, Http, Limits, Listen, Tls, TlsVersion};
-pub use config::storage::{Cache, CacheKind, Delete, DeleteByDigest, Filesystem, Storage, UploadPurging};
+pub use config::storage::{
+    Cache, CacheKind, Delete, DeleteByDigest, Driver, Filesystem, Storage, StorageMode, UploadPurging,
+};
+pub use config::swift::{
+    LargeObjects, Swift, SwiftAuth, SwiftCredential, SwiftDomain, SwiftInterface, SwiftScope, TempUrl,
+};
 pub use config::{
     Admin, Config, Health, IndexChildren, Log, LogFormat, LogLevel, Platform, UrlRules, Validation,
 };

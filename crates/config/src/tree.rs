@@ -108,8 +108,29 @@ impl Node {
     }
 }
 
-/// Writes `storage: filesystem` and `auth: none` as the map they stand for.
+/// Writes `storage: filesystem` and `auth: none` as the map they stand for, and the keys of `storage.swift`, which
+/// Distribution matches without case, in lower case.
 pub(crate) fn normalise(root: &mut Node) {
+    drivers_named_alone(root);
+    if let Some(storage) = entry_mut(root, "storage")
+        && let Some(swift) = entry_mut(storage, "swift")
+        && let Value::Map(entries) = &mut swift.value
+    {
+        for index in 0..entries.len() {
+            let lower = entries[index].key.to_lowercase();
+            if !entries.iter().any(|entry| entry.key == lower) {
+                entries[index].key = lower;
+            }
+        }
+    }
+}
+
+fn entry_mut<'n>(node: &'n mut Node, key: &str) -> Option<&'n mut Node> {
+    let Value::Map(entries) = &mut node.value else { return None };
+    entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.node)
+}
+
+fn drivers_named_alone(root: &mut Node) {
     let Value::Map(entries) = &mut root.value else { return };
     for entry in entries.iter_mut().filter(|entry| entry.key == "storage" || entry.key == "auth") {
         let Value::Scalar(name) = &entry.node.value else { continue };

@@ -4,7 +4,7 @@
 #[path = "support/common.rs"]
 mod common;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use common::{PLAIN, errors, load, vars, warnings};
 use wharfinger_config::*;
@@ -24,7 +24,7 @@ fn a_variable_replaces_what_the_file_says() {
         ("REGISTRY_CONFIGURATION_PATH", "/etc/config.yml"),
     ]);
     assert_eq!(config.http.listen.to_string(), ":5001");
-    assert_eq!(config.storage.filesystem.root, PathBuf::from("/other"));
+    assert_eq!(config.storage.directory().unwrap(), Path::new("/other"));
     assert!(config.storage.delete.enabled);
     assert_eq!(config.log.fields["service"], "x");
 }
@@ -39,7 +39,7 @@ fn parents_apply_before_children_whatever_the_order() {
     ];
     let text = "version: 0.1\nstorage:\n  swift: {container: a}\nhttp: {secret: gone}\n";
     let config = load(text, &env).unwrap().config;
-    assert_eq!(config.storage.filesystem.root, PathBuf::from("/b"));
+    assert_eq!(config.storage.directory().unwrap(), Path::new("/b"));
     assert_eq!(config.http.listen.to_string(), ":5002");
     assert_eq!(config.http.debug.unwrap().listen.to_string(), ":5001");
     assert_eq!(config.http.secret, None);
@@ -155,5 +155,5 @@ fn a_bad_value_names_its_variable_and_key() {
 fn variables_alone_are_a_configuration() {
     let loaded = wharfinger_config::load(None, vars(&[("REGISTRY_HTTP_ADDR", ":7000")]), &[]).unwrap();
     assert_eq!(loaded.config.http.listen.to_string(), ":7000");
-    assert_eq!(loaded.config.storage.filesystem.root, PathBuf::from("./wharfinger-data"));
+    assert_eq!(loaded.config.storage.directory().unwrap(), Path::new("./wharfinger-data"));
 }

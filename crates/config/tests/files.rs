@@ -3,7 +3,7 @@
 #[path = "support/common.rs"]
 mod common;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use common::{PLAIN, errors, load, plain_and, warnings};
@@ -67,7 +67,7 @@ fn debians_default_file_is_taken_without_a_word() {
     let loaded = load(DEBIAN, &[]).unwrap();
     assert_eq!(warnings(&loaded), Vec::<String>::new());
     let config = loaded.config;
-    assert_eq!(config.storage.filesystem.root, PathBuf::from("/var/lib/docker-registry"));
+    assert_eq!(config.storage.directory().unwrap(), Path::new("/var/lib/docker-registry"));
     assert!(config.storage.delete.enabled);
     assert_eq!(config.http.listen, Listen::Tcp { host: None, port: 5000 });
     assert_eq!(config.http.headers["X-Content-Type-Options"], ["nosniff"]);
@@ -77,10 +77,11 @@ fn debians_default_file_is_taken_without_a_word() {
 }
 
 #[test]
-fn a_file_for_swift_is_refused_with_file_and_line() {
-    let errors = errors(load(SWIFT, &[]));
-    let swift = "config.yml:5: storage.swift: not supported: this version stores in a directory only (storage.filesystem)";
-    assert_eq!(errors, [swift]);
+fn a_driver_that_we_do_not_have_is_refused_with_file_and_line() {
+    let errors = errors(load("version: 0.1\nstorage:\n  s3: {bucket: images}\n", &[]));
+    let s3 = "config.yml:3: storage.s3: not supported: this version stores in a directory (storage.filesystem) or \
+              in Swift (storage.swift)";
+    assert_eq!(errors, [s3]);
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn redis_is_a_warning_when_the_store_is_a_directory() {
         lines[1].starts_with("environment variable REGISTRY_STORAGE_CACHE_BLOBDESCRIPTOR: "),
         "{lines:?}"
     );
-    assert_eq!(loaded.config.storage.filesystem.root, PathBuf::from("/var/lib/registry"));
+    assert_eq!(loaded.config.storage.directory().unwrap(), Path::new("/var/lib/registry"));
 }
 
 #[test]
@@ -336,7 +337,7 @@ fn a_file_that_cannot_be_read_is_named() {
 fn without_a_file_the_defaults_hold() {
     let loaded = wharfinger_config::load(None, std::iter::empty(), &[]).unwrap();
     assert_eq!(loaded.config, Config::default());
-    assert_eq!(loaded.config.storage.filesystem.root, PathBuf::from("./wharfinger-data"));
+    assert_eq!(loaded.config.storage.directory().unwrap(), Path::new("./wharfinger-data"));
     assert_eq!(loaded.config.http.listen.to_string(), "127.0.0.1:5000");
     assert!(!loaded.config.storage.delete.enabled);
     assert_eq!(loaded.config.storage.upload_purging.age, Duration::from_secs(168 * 3600));

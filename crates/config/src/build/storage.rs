@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::config::storage::{Cache, CacheKind, Delete, Filesystem, Storage, UploadPurging};
+use super::swift;
+use crate::config::storage::{
+    Cache, CacheKind, Delete, Driver, Filesystem, Storage, StorageMode, UploadPurging,
+};
 use crate::keys::{Kind, Schema};
 use crate::read::Reader;
 
@@ -11,17 +14,49 @@ const DISTRIBUTION_ROOT: &str = "/var/lib/registry";
 
 pub(super) fn storage(file: Option<&str>, reader: &mut Reader<'_, '_>) -> Storage {
     one_driver(file, reader);
+    let mode = mode(reader);
+    let read_only: bool = reader.value("storage.maintenance.readonly.enabled");
     Storage {
-        filesystem: Filesystem { root: root_directory(reader) },
-        read_only: reader.value("storage.maintenance.readonly.enabled"),
-        upload_purging: upload_purging(reader),
+        driver: driver(reader),
+        mode,
+        read_only: read_only || mode == StorageMode::Observe,
+        upload_purging: upload_purging(reader, mode),
         delete: Delete {
-            enabled: reader.value("storage.delete.enabled"),
+            enabled: deletes(reader, "storage.delete.enabled", mode),
             by_digest: reader.value("storage.delete.by_digest"),
         },
         redirect_disabled: reader.value("storage.redirect.disable"),
         cache: cache(reader),
     }
+}
+
+/// The driver that is named; where its section is wrong the error is noted, and the value does not matter.
+fn driver(reader: &mut Reader<'_, '_>) -> Driver {
+    let swift = if reader.has("storage.swift") { swift::swift(reader) } else { None };
+    swift.map_or_else(
+        || Driver::Filesystem(Filesystem { root: root_directory(reader) }),
+        |swift| Driver::Swift(Box::new(swift)),
+    )
+}
+
+fn mode(reader: &mut Reader<'_, '_>) -> StorageMode {
+    const MODE: &str = "storage.mode";
+    let mode: StorageMode = reader.value(MODE);
+    if mode != StorageMode::Adopted && !reader.has("storage.swift") {
+        let message =
+            "is for storage.swift only; a directory is kept as it is by storage.maintenance.readonly";
+        reader.error(MODE, format!("{} {message}", mode.as_str()));
+    }
+    mode
+}
+
+/// Whether something is on that deletes; a mode that deletes nothing turns it off.
+fn deletes(reader: &mut Reader<'_, '_>, path: &str, mode: StorageMode) -> bool {
+    let enabled: bool = reader.value(path);
+    if enabled && mode != StorageMode::Adopted && reader.has(path) {
+        reader.warn(path, format!("has no effect: nothing is deleted with storage.mode {}", mode.as_str()));
+    }
+    enabled && mode == StorageMode::Adopted
 }
 
 fn root_directory(reader: &mut Reader<'_, '_>) -> PathBuf {
@@ -37,7 +72,7 @@ fn root_directory(reader: &mut Reader<'_, '_>) -> PathBuf {
 fn one_driver(file: Option<&str>, reader: &mut Reader<'_, '_>) {
     let found = chosen(reader, "storage");
     if found.len() > 1 {
-        let hint = "name one; from the environment, REGISTRY_STORAGE=filesystem replaces what the file says";
+        let hint = "name one; from the environment, REGISTRY_STORAGE=DRIVER replaces what the file says";
         reader.error("storage", format!("more than one storage driver: {}; {hint}", found.join(" and ")));
     }
     // A key that is no known setting was meant as a driver, and was reported as such.
@@ -46,7 +81,10 @@ fn one_driver(file: Option<&str>, reader: &mut Reader<'_, '_>) {
         node.entries().iter().any(|entry| schema.is_some_and(|schema| schema.child(&entry.key).is_none()))
     });
     if found.is_empty() && !stranger && file.is_some() {
-        reader.error("storage", "no storage driver is named; give storage.filesystem.rootdirectory");
+        reader.error(
+            "storage",
+            "no storage driver is named; give storage.filesystem.rootdirectory or storage.swift",
+        );
     }
 }
 
@@ -62,10 +100,10 @@ pub(super) fn chosen(reader: &Reader<'_, '_>, section: &str) -> Vec<String> {
         .collect()
 }
 
-fn upload_purging(reader: &mut Reader<'_, '_>) -> UploadPurging {
+fn upload_purging(reader: &mut Reader<'_, '_>, mode: StorageMode) -> UploadPurging {
     const INTERVAL: &str = "storage.maintenance.uploadpurging.interval";
     let purging = UploadPurging {
-        enabled: reader.value("storage.maintenance.uploadpurging.enabled"),
+        enabled: deletes(reader, "storage.maintenance.uploadpurging.enabled", mode),
         age: reader.value("storage.maintenance.uploadpurging.age"),
         interval: reader.value(INTERVAL),
         dry_run: reader.value("storage.maintenance.uploadpurging.dryrun"),

@@ -1,25 +1,59 @@
 //! Where content lies, and what may be done to it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::swift::Swift;
 use crate::value::choice;
 
 /// The store and its rules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Storage {
-    /// The directory that holds everything.
-    pub filesystem: Filesystem,
-    /// Refuse every push and delete.
+    /// What holds everything.
+    pub driver: Driver,
+    /// What may be done to it.
+    pub mode: StorageMode,
+    /// Refuse every push and delete: asked for, or because the mode is [`StorageMode::Observe`].
     pub read_only: bool,
-    /// Sweeping of forgotten uploads.
+    /// Sweeping of forgotten uploads; off unless the mode is [`StorageMode::Adopted`].
     pub upload_purging: UploadPurging,
-    /// Deletion through the API.
+    /// Deletion through the API; off unless the mode is [`StorageMode::Adopted`].
     pub delete: Delete,
     /// Never send a client to the store itself; of no effect on a directory.
     pub redirect_disabled: bool,
     /// The cache of blob descriptors.
     pub cache: Cache,
+}
+
+impl Storage {
+    /// The directory that holds everything, where one does.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.driver {
+            Driver::Filesystem(filesystem) => Some(&filesystem.root),
+            Driver::Swift(_) => None,
+        }
+    }
+}
+
+/// What holds everything.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Driver {
+    /// A plain directory.
+    Filesystem(Filesystem),
+    /// A container of OpenStack Swift.
+    Swift(Box<Swift>),
+}
+
+choice! {
+    /// What may be done to the store, so that a living container can be taken over in steps.
+    StorageMode {
+        /// Nothing is written to it.
+        Observe = "observe",
+        /// Only what Distribution 2.8 finds is written, and nothing is deleted.
+        Trial = "trial",
+        /// Everything.
+        Adopted = "adopted",
+    }
 }
 
 /// A plain directory as store.

@@ -5,7 +5,8 @@ use Kind::{Bool, Duration, Int, List, Map, Secret, Section, Sections, Text};
 use super::{Key, Kind, Parts, Safety};
 
 const PLATFORMS: &[&str] = &["all", "none", "list"];
-const CHECKS: &str = "only the store is probed; watch this one from outside";
+const CHECKS: &str =
+    "only the store is probed, nothing else takes an instance out of service; watch this one from outside";
 const MIDDLEWARE: &str = "there are no middlewares (Distribution applies them even when `disabled`); clients would bypass what it does";
 
 pub(super) const KEYS: &[Key] = &[
@@ -58,9 +59,13 @@ pub(super) const KEYS: &[Key] = &[
         .env("TCPCHECKERS")
         .missing(HARMLESS, CHECKS),
     Key::new("admin", Section, "The operator's own door.").ours(),
-    Key::new("admin.socket", Kind::Path, "Unix socket of the admin API; else admin.sock beside the data.")
-        .example("/run/wharfinger/admin.sock")
-        .ours(),
+    Key::new(
+        "admin.socket",
+        Kind::Path,
+        "Unix socket of the admin API; else admin.sock beside the data, in /run/wharfinger with Swift.",
+    )
+    .example("/run/wharfinger/admin.sock")
+    .ours(),
     Key::new("redis", Section, "Redis as a shared cache.")
         .missing(HARMLESS, "not implemented yet; caches are in memory, each instance has its own"),
     Key::new("notifications", Section, "Events about pushes and pulls."),

@@ -1,13 +1,13 @@
 //! `storage`.
 
 use super::{Key, Kind, Parts, Safety};
-use crate::{CacheKind, DeleteByDigest};
+use crate::{CacheKind, DeleteByDigest, StorageMode};
 
-const ONE_DRIVER: &str = "this version stores in a directory only (storage.filesystem)";
+const NO_DRIVER: &str = "this version stores in a directory (storage.filesystem) or in Swift (storage.swift)";
 
 /// A storage driver that we do not have.
 const fn driver(path: &'static str, doc: &'static str) -> Key {
-    Key::new(path, Kind::Driver, doc).missing(Safety::Fatal, ONE_DRIVER)
+    Key::new(path, Kind::Driver, doc).missing(Safety::Fatal, NO_DRIVER)
 }
 
 pub(super) const KEYS: &[Key] = &[
@@ -21,6 +21,14 @@ pub(super) const KEYS: &[Key] = &[
     .default("./wharfinger-data"),
     Key::new("storage.filesystem.maxthreads", Kind::Int, "Most blocking file operations at a time.")
         .ignored("file operations are bounded by the program itself"),
+    Key::new("storage.swift", Kind::Driver, "OpenStack Swift as store."),
+    Key::new(
+        "storage.mode",
+        Kind::Choice(StorageMode::NAMES),
+        "What may be done to the store: observe writes nothing, trial writes what Distribution 2.8 finds and deletes nothing.",
+    )
+    .default("adopted")
+    .ours(),
     Key::new("storage.delete", Kind::Section, "Deletion through the API."),
     Key::new("storage.delete.enabled", Kind::Bool, "Allow tags, manifests and blobs to be deleted.")
         .default("false"),
@@ -73,7 +81,6 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("storage.tag", Kind::Section, "Tag lookups."),
     Key::new("storage.tag.concurrencylimit", Kind::Int, "Most tag lookups at a time.")
         .ignored("tag lookups are bounded by the program itself"),
-    driver("storage.swift", "OpenStack Swift."),
     driver("storage.s3", "Amazon S3 and what speaks like it."),
     driver("storage.s3aws", "Other name of storage.s3."),
     driver("storage.azure", "Azure blob storage."),
@@ -82,11 +89,10 @@ pub(super) const KEYS: &[Key] = &[
     driver("storage.inmemory", "Everything in memory, for tests."),
 ];
 
-use Kind::{Bool, Int, List, Map, Secret, Text};
+use Kind::{Bool, Int, Map, Secret, Text};
 
 /// The settings of drivers that we do not have; known, so that a migrating file yields one message a driver.
 pub(super) const PARTS: &[Parts] = &[
-    Parts("storage.swift", SWIFT),
     Parts("storage.s3", S3),
     Parts("storage.s3aws", S3),
     Parts(
@@ -136,31 +142,6 @@ pub(super) const PARTS: &[Parts] = &[
             ("rootdirectory", Text),
         ],
     ),
-];
-
-const SWIFT: &[(&str, Kind)] = &[
-    ("username", Text),
-    ("password", Secret),
-    ("authurl", Text),
-    ("container", Text),
-    ("region", Text),
-    ("tenant", Text),
-    ("tenantid", Text),
-    ("domain", Text),
-    ("domainid", Text),
-    ("tenantdomain", Text),
-    ("tenantdomainid", Text),
-    ("trustid", Text),
-    ("authversion", Int),
-    ("prefix", Text),
-    ("rootdirectory", Text),
-    ("endpointtype", Text),
-    ("insecureskipverify", Bool),
-    ("chunksize", Int),
-    ("secretkey", Secret),
-    ("accesskey", Text),
-    ("tempurlcontainerkey", Bool),
-    ("tempurlmethods", List),
 ];
 
 const S3: &[(&str, Kind)] = &[
