@@ -3,6 +3,11 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{PATIENCE, SwiftCluster};
+use crate::http::Request;
+use crate::process::wait_until;
 
 /// The user agent of the support's own requests; they do not count.
 pub(super) const OWN_AGENT: &str = "wharfinger-test-support";
@@ -37,22 +42,55 @@ impl ProxyRequest {
 
 /// A moment in the access log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark(pub(super) u64);
+pub struct Mark(u64);
+
+/// What reached the proxy.
+impl SwiftCluster {
+    /// This moment: [`SwiftCluster::since`] tells what came after it.
+    pub fn mark(&self) -> Mark {
+        self.settle();
+        Mark(length(&self.proxy_log()))
+    }
+
+    /// The requests since `mark` that have ended, in the order in which they ended: of clients, and those that
+    /// middleware made for them ([`ProxyRequest::source`]), without the support's own.
+    pub fn since(&self, mark: Mark) -> Vec<ProxyRequest> {
+        self.settle();
+        of_others(read(&self.proxy_log(), mark.0))
+    }
+
+    /// Every request since the start, as [`SwiftCluster::since`].
+    pub fn access_log(&self) -> Vec<ProxyRequest> {
+        self.since(Mark(0))
+    }
+
+    /// Waits until the log shows a request of ours: what was answered before it, the log shows too.
+    fn settle(&self) {
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let path = format!("/v1/log-marker/{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let start = length(&self.proxy_log());
+        let request = Request::new("HEAD", &path).header("User-Agent", OWN_AGENT);
+        self.client.send(&request).expect("the proxy answers");
+        wait_until("the proxy's log to show a request", PATIENCE, || {
+            read(&self.proxy_log(), start).iter().any(|request| request.path == path)
+        });
+    }
+}
 
 /// The length of the log.
-pub(super) fn length(log: &Path) -> u64 {
+fn length(log: &Path) -> u64 {
     fs::metadata(log).map_or(0, |meta| meta.len())
 }
 
 /// Every request in the log from byte `start` on, in the order in which they ended.
-pub(super) fn read(log: &Path, start: u64) -> Vec<ProxyRequest> {
+fn read(log: &Path, start: u64) -> Vec<ProxyRequest> {
     let bytes = fs::read(log).unwrap_or_default();
     let start = usize::try_from(start).unwrap_or(usize::MAX).min(bytes.len());
     String::from_utf8_lossy(&bytes[start..]).lines().filter_map(parse).collect()
 }
 
 /// Leaves out the support's own requests, and what middleware asked for on their behalf.
-pub(super) fn of_others(mut requests: Vec<ProxyRequest>) -> Vec<ProxyRequest> {
+fn of_others(mut requests: Vec<ProxyRequest>) -> Vec<ProxyRequest> {
     let own: HashSet<String> = requests
         .iter()
         .filter(|request| request.agent == OWN_AGENT)
