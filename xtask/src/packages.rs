@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::run;
 
 /// A package and a file that shows that it is installed.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 15] = [
     ("docker-registry", "/usr/bin/docker-registry"),
     ("skopeo", "/usr/bin/skopeo"),
     ("podman", "/usr/bin/podman"),
@@ -17,6 +17,12 @@ const PACKAGES: [(&str, &str); 9] = [
     ("docker.io", "/usr/sbin/dockerd"),
     ("systemd", "/usr/bin/systemd-analyze"),
     ("man-db", "/usr/bin/man"),
+    ("swift-proxy", "/usr/bin/swift-proxy-server"),
+    ("swift-account", "/usr/bin/swift-account-server"),
+    ("swift-container", "/usr/bin/swift-container-server"),
+    ("swift-object", "/usr/bin/swift-object-server"),
+    ("memcached", "/usr/bin/memcached"),
+    ("redis-server", "/usr/bin/redis-server"),
     ("groff-base", "/usr/bin/groff"),
 ];
 

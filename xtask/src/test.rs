@@ -8,7 +8,8 @@ use crate::run::{self, Steps, cargo, number_before};
 use crate::{deny, go, packages, structure};
 
 /// End-to-end tests that run one after another on the whole machine, after the others.
-const HEAVY: [&str; 5] = ["conformance", "interop_distribution", "clients", "disk_full", "packages"];
+const HEAVY: [&str; 6] =
+    ["conformance", "interop_distribution", "clients", "disk_full", "packages", "swift_clusters"];
 
 /// Runs everything, or only what needs nothing but cargo.
 pub(crate) fn test(quick: bool) -> Result<()> {

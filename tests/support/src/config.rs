@@ -46,6 +46,13 @@ impl Config {
         }
     }
 
+    /// Stores in Swift, by the driver's section, instead of in a directory; no redirects.
+    pub fn use_swift(&mut self, section: Value) {
+        self.remove("storage.filesystem");
+        self.set("storage.swift", section);
+        self.set("storage.redirect.disable", true);
+    }
+
     /// The file's text.
     pub fn text(&self) -> String {
         serde_json::to_string_pretty(&self.0).expect("a configuration prints")

@@ -1,11 +1,13 @@
 //! Child processes in groups of their own, ended when dropped.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Seek, SeekFrom};
 use std::net::TcpListener;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -122,6 +124,27 @@ impl Drop for Process {
 pub fn free_port() -> u16 {
     let socket = TcpListener::bind(("127.0.0.1", 0)).expect("a free loopback port");
     socket.local_addr().expect("a bound address").port()
+}
+
+/// A loopback port below those that the kernel gives to outgoing connections: a server that is stopped for a while
+/// finds it free again. No port is given twice in one process.
+pub fn quiet_port() -> u16 {
+    const RANGE: std::ops::Range<u16> = 10_240..32_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Processes begin at different places.
+    let span = RANGE.end - RANGE.start;
+    let first = RandomState::new().hash_one(std::process::id()) % u64::from(span);
+    let _ = NEXT.compare_exchange(0, RANGE.start + first as u16, Ordering::Relaxed, Ordering::Relaxed);
+    for _ in RANGE {
+        let next = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |port| {
+            Some(if port + 1 < RANGE.end { port + 1 } else { RANGE.start })
+        });
+        let port = next.unwrap_or(RANGE.start);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free loopback port in {RANGE:?}");
 }
 
 /// Lets time pass.

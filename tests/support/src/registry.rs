@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::api::Api;
@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::http::{Client, Request};
 use crate::log::LogLine;
 use crate::process::{Process, free_port};
+use crate::swift::SwiftCluster;
 use crate::tls::{Authority, Identity};
 use crate::tools::target_directory;
 
@@ -100,6 +101,23 @@ impl Builder {
     pub fn root(mut self, root: &Path) -> Builder {
         self.root = root.to_owned();
         self.set("storage.filesystem.rootdirectory", root.to_string_lossy().into_owned())
+    }
+
+    /// Stores in a container of `swift` instead of in a directory, and serves blobs itself; for redirects to Swift set
+    /// `storage.redirect.disable` to false. The driver's other keys are `storage.swift.KEY`.
+    #[must_use]
+    pub fn swift(mut self, swift: &SwiftCluster, container: &str) -> Builder {
+        self.config.use_swift(swift.storage_config(container));
+        self
+    }
+
+    /// Remembers blobs in Redis, with the short time limits that Distribution does not have by default.
+    #[must_use]
+    pub fn redis(self, address: &str) -> Builder {
+        let limit = "100ms";
+        let redis =
+            json!({ "addr": address, "dialtimeout": limit, "readtimeout": limit, "writetimeout": limit });
+        self.set("storage.cache.blobdescriptor", "redis").set("redis", redis)
     }
 
     /// Sets an environment variable of the server.

@@ -1,0 +1,378 @@
+//! Real OpenStack Swift, from Debian's packages: a cluster of a test's own on free loopback ports.
+//!
+//! One proxy, one account and one container server, one or three object servers, each on a device and port of its
+//! own, and memcached. No background daemons unless asked for: nothing is repaired, expired from disk or audited
+//! behind the test's back.
+
+mod access;
+mod conf;
+mod disk;
+mod launcher;
+mod requests;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub use self::access::{Mark, ProxyRequest};
+use self::launcher::Launcher;
+use crate::http::{Client, Request};
+use crate::process::{quiet_port, wait_until};
+use crate::tools::{run_tool, system_tool};
+
+/// How long a server may take until it answers.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The devices; only the first is there without replicas.
+const DEVICES: [&str; 3] = ["d1", "d2", "d3"];
+
+/// Two to this power is the number of partitions.
+const PART_POWER: u32 = 4;
+
+/// What the proxy offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pipeline {
+    /// SLO, bulk, TempURL with its default methods; DLO is not throttled.
+    Full,
+    /// As Wikimedia runs it: neither SLO nor bulk, TempURL for GET and HEAD only, DLO throttled as by Swift's
+    /// default (one segment a second after the tenth).
+    Wikimedia,
+}
+
+/// One server of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// The proxy, which clients talk to.
+    Proxy,
+    /// The account server.
+    Account,
+    /// The container server: listings.
+    Container,
+    /// An object server, counted from 0.
+    Object(usize),
+    /// Memcached, where tempauth keeps its tokens.
+    Memcached,
+}
+
+impl Server {
+    fn name(self) -> String {
+        match self {
+            Server::Proxy => "proxy-server".into(),
+            Server::Account => "account-server".into(),
+            Server::Container => "container-server".into(),
+            Server::Object(number) => format!("object-server-{number}"),
+            Server::Memcached => "memcached".into(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Ports {
+    proxy: u16,
+    account: u16,
+    container: u16,
+    objects: Vec<u16>,
+    memcached: u16,
+}
+
+impl Ports {
+    fn of(&self, server: Server) -> u16 {
+        match server {
+            Server::Proxy => self.proxy,
+            Server::Account => self.account,
+            Server::Container => self.container,
+            Server::Object(number) => self.objects[number],
+            Server::Memcached => self.memcached,
+        }
+    }
+}
+
+/// What a cluster is started with.
+#[derive(Debug)]
+pub struct SwiftBuilder {
+    pipeline: Pipeline,
+    replicas: usize,
+    daemons: bool,
+    error_suppression: u32,
+    proxy_options: Vec<String>,
+}
+
+impl SwiftBuilder {
+    /// What the proxy offers; everything by default.
+    #[must_use]
+    pub fn pipeline(mut self, pipeline: Pipeline) -> SwiftBuilder {
+        self.pipeline = pipeline;
+        self
+    }
+
+    /// How many replicas of an object there are, each on a device with a server of its own: 1 (default) or 3.
+    #[must_use]
+    pub fn replicas(mut self, replicas: usize) -> SwiftBuilder {
+        assert!(matches!(replicas, 1 | 3), "1 or 3 replicas");
+        self.replicas = replicas;
+        self
+    }
+
+    /// Whether updaters and the auditor run (each second); not by default.
+    #[must_use]
+    pub fn daemons(mut self, daemons: bool) -> SwiftBuilder {
+        self.daemons = daemons;
+        self
+    }
+
+    /// How many seconds the proxy shuns a server after more than ten errors: 1 by default, Swift's own is 60.
+    #[must_use]
+    pub fn error_suppression(mut self, seconds: u32) -> SwiftBuilder {
+        self.error_suppression = seconds;
+        self
+    }
+
+    /// Sets an option of the proxy's application, as `node_timeout` (default 10 s).
+    #[must_use]
+    pub fn proxy_option(mut self, name: &str, value: &str) -> SwiftBuilder {
+        self.proxy_options.push(format!("{name} = {value}"));
+        self
+    }
+
+    /// Starts the cluster and waits until every server answers.
+    pub fn start(self) -> SwiftCluster {
+        let work = tempfile::Builder::new().prefix("wharfinger-swift-").tempdir();
+        let work = work.expect("a directory for the cluster");
+        let ports = Ports {
+            proxy: quiet_port(),
+            account: quiet_port(),
+            container: quiet_port(),
+            objects: (0..self.replicas).map(|_| quiet_port()).collect(),
+            memcached: quiet_port(),
+        };
+        let user = run_tool(Command::new("id").arg("-un"));
+        let user = user.trim().to_owned();
+        conf::write(&conf::Plan {
+            home: work.path(),
+            user: &user,
+            ports: &ports,
+            pipeline: self.pipeline,
+            proxy_options: &self.proxy_options,
+            error_suppression: self.error_suppression,
+            keystone: None,
+        });
+        let launcher = Launcher::start(work.path());
+        let client = Client::plain(ports.proxy);
+        let cluster = SwiftCluster { launcher, ports, user, client, token: Mutex::new(None), work };
+        cluster.start_all(self.daemons);
+        cluster
+    }
+}
+
+/// A running cluster; everything of it ends when it is dropped, or with the test's process.
+#[derive(Debug)]
+pub struct SwiftCluster {
+    // Dropped first: the servers end before their files.
+    launcher: Launcher,
+    ports: Ports,
+    user: String,
+    client: Client,
+    token: Mutex<Option<String>>,
+    work: TempDir,
+}
+
+/// Starting, stopping and disturbing servers.
+impl SwiftCluster {
+    /// A cluster to be configured.
+    pub fn builder() -> SwiftBuilder {
+        SwiftBuilder {
+            pipeline: Pipeline::Full,
+            replicas: 1,
+            daemons: false,
+            error_suppression: 1,
+            proxy_options: Vec::new(),
+        }
+    }
+
+    /// A cluster with one replica and everything in its pipeline.
+    pub fn start() -> SwiftCluster {
+        SwiftCluster::builder().start()
+    }
+
+    /// One cluster for all tests of this process that disturb no server; each uses containers of its own
+    /// ([`SwiftCluster::fresh_container`]).
+    pub fn shared(pipeline: Pipeline) -> &'static SwiftCluster {
+        static FULL: OnceLock<SwiftCluster> = OnceLock::new();
+        static WIKIMEDIA: OnceLock<SwiftCluster> = OnceLock::new();
+        let place = match pipeline {
+            Pipeline::Full => &FULL,
+            Pipeline::Wikimedia => &WIKIMEDIA,
+        };
+        place.get_or_init(|| SwiftCluster::builder().pipeline(pipeline).start())
+    }
+
+    fn start_all(&self, daemons: bool) {
+        let servers = self.servers();
+        for server in &servers {
+            self.launch(*server);
+        }
+        for server in servers {
+            self.wait_ready(server);
+        }
+        if daemons {
+            self.launch_daemons();
+        }
+    }
+
+    fn servers(&self) -> Vec<Server> {
+        let objects = (0..self.replicas()).map(Server::Object);
+        [Server::Memcached, Server::Proxy, Server::Account, Server::Container]
+            .into_iter()
+            .chain(objects)
+            .collect()
+    }
+
+    fn launch(&self, server: Server) {
+        let (name, home, port) = (server.name(), self.home().display(), self.ports.of(server).to_string());
+        if server == Server::Memcached {
+            let program = system_tool("memcached").path;
+            let program = program.to_string_lossy();
+            let command = [&program, "-u", &self.user, "-l", "127.0.0.1", "-p", &port, "-U", "0", "-m", "64"];
+            return self.launcher.start_server(&name, &command);
+        }
+        let program = match server {
+            Server::Object(_) => "swift-object-server",
+            Server::Account => "swift-account-server",
+            Server::Container => "swift-container-server",
+            Server::Proxy | Server::Memcached => "swift-proxy-server",
+        };
+        self.launcher.start_server(&name, &[program, &format!("{home}/{name}.conf"), "-v"]);
+    }
+
+    fn launch_daemons(&self) {
+        let home = self.home().display();
+        let container = format!("{home}/container-server.conf");
+        self.launcher.start_server("container-updater", &["swift-container-updater", &container, "-v"]);
+        // Either daemon serves all devices, whichever server's file it reads.
+        let object = format!("{home}/object-server-0.conf");
+        self.launcher.start_server("object-updater", &["swift-object-updater", &object, "-v"]);
+        self.launcher.start_server("object-auditor", &["swift-object-auditor", &object, "-v"]);
+    }
+
+    fn wait_ready(&self, server: Server) {
+        let (name, port) = (server.name(), self.ports.of(server));
+        wait_until(&format!("{name} to answer"), PATIENCE, || {
+            assert!(self.launcher.is_running(&name), "{name} ended\n{}", self.launcher.tail(&name));
+            if server == Server::Memcached {
+                return std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+            }
+            let answer = Client::plain(port).send(&Request::new("GET", "/healthcheck"));
+            answer.is_ok_and(|answer| answer.status == 200)
+        });
+    }
+
+    /// Ends a server at once: connections to it are refused from here on.
+    pub fn stop_server(&self, server: Server) {
+        self.launcher.kill(&server.name());
+    }
+
+    /// Starts a stopped server on its former port and waits until it answers.
+    pub fn start_server(&self, server: Server) {
+        self.launch(server);
+        self.wait_ready(server);
+    }
+
+    /// Halts a server (SIGSTOP): connections to it are accepted and never answered.
+    pub fn hang(&self, server: Server) {
+        self.launcher.signal(&server.name(), Signal::STOP);
+    }
+
+    /// Lets a halted server go on.
+    pub fn resume(&self, server: Server) {
+        self.launcher.signal(&server.name(), Signal::CONT);
+    }
+
+    /// Makes every token worthless at once, as a restart of memcached does to tempauth.
+    pub fn expire_tokens(&self) {
+        use std::io::{Read, Write};
+        let mut socket =
+            std::net::TcpStream::connect(("127.0.0.1", self.ports.memcached)).expect("memcached answers");
+        socket.write_all(b"flush_all\r\nquit\r\n").expect("memcached listens");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("memcached answers");
+        assert_eq!(answer, "OK\r\n");
+    }
+
+    /// The end of a server's log.
+    pub fn tail(&self, server: Server) -> String {
+        self.launcher.tail(&server.name())
+    }
+}
+
+/// Names and addresses.
+impl SwiftCluster {
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.proxy)
+    }
+
+    /// The port of the proxy.
+    pub fn port(&self) -> u16 {
+        self.ports.proxy
+    }
+
+    /// Where tempauth gives tokens (auth v1).
+    pub fn auth_url(&self) -> String {
+        format!("{}/auth/v1.0", self.url())
+    }
+
+    /// The account's URL, below which containers are.
+    pub fn storage_url(&self) -> String {
+        format!("{}/v1/{}", self.url(), self.account())
+    }
+
+    /// The account.
+    pub fn account(&self) -> String {
+        "AUTH_test".into()
+    }
+
+    /// A user that may do everything in the account.
+    pub fn user(&self) -> &'static str {
+        "test:tester"
+    }
+
+    /// The password of [`SwiftCluster::user`].
+    pub fn key(&self) -> &'static str {
+        "testing"
+    }
+
+    /// A user of the account, and the password, that may do nothing unless an ACL of a container says so.
+    pub fn reader(&self) -> (&'static str, &'static str) {
+        ("test:reader", "reading")
+    }
+
+    /// The section `storage.swift` of a registry's configuration.
+    pub fn storage_config(&self, container: &str) -> Value {
+        json!({
+            "authurl": self.auth_url(),
+            "username": self.user(),
+            "password": self.key(),
+            "container": container,
+        })
+    }
+
+    /// How many devices, and so object servers, there are.
+    pub fn replicas(&self) -> usize {
+        self.ports.objects.len()
+    }
+
+    /// The cluster's directory: configuration, logs, devices.
+    pub fn home(&self) -> &Path {
+        self.work.path()
+    }
+
+    fn proxy_log(&self) -> PathBuf {
+        self.home().join("log").join(format!("{}.log", Server::Proxy.name()))
+    }
+}
