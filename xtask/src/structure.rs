@@ -13,7 +13,7 @@ const LONGEST: usize = 600;
 /// Checks every file of code below the workspace's directories.
 pub(crate) fn check() -> Result<()> {
     let mut complaints = Vec::new();
-    for directory in ["crates", "wharfinger", "tests", "load", "fuzz", "xtask"] {
+    for directory in ["crates", "fakes", "wharfinger", "tests", "load", "fuzz", "xtask"] {
         walk(&run::root().join(directory), &mut complaints)?;
     }
     if complaints.is_empty() {

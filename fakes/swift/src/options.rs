@@ -1,0 +1,79 @@
+//! How a fake cluster is set up.
+
+use std::time::Duration;
+
+/// Which of Swift's middleware is in the pipeline of the proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pipeline {
+    /// SLO, DLO, bulk, TempURL, copy.
+    #[default]
+    Full,
+    /// DLO, TempURL and copy: `?multipart-manifest=put` stores its body as it is, and `?bulk-delete` is not known.
+    NoSloNoBulk,
+}
+
+/// Someone who may log in.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// `ACCOUNT:USER`, as `X-Auth-User` has it.
+    pub name: String,
+    /// The password.
+    pub key: String,
+    /// Refused with 403 when it writes.
+    pub read_only: bool,
+}
+
+/// How a fake cluster is set up. The default is a healthy cluster of one proxy.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What all chances are drawn from.
+    pub seed: u64,
+    /// The middleware in the pipeline.
+    pub pipeline: Pipeline,
+    /// The name of the one account, as in the storage URL.
+    pub account: String,
+    /// Who may log in.
+    pub users: Vec<User>,
+    /// How long a token lives. Default: a day, as tempauth's.
+    pub token_life: Duration,
+    /// The clocks of the proxies, in milliseconds from the true time; one proxy each, all with the same data.
+    pub front_ends_ms: Vec<i64>,
+    /// The most entries of one page of a listing. Default: 10000, as Swift's.
+    pub page_limit: usize,
+    /// The most segments of an SLO. Default: 1000, as Swift's.
+    pub max_slo_segments: usize,
+    /// The smallest segment of an SLO but its last, in bytes. Default: 1, as today's Swift; older ones had 1 MiB.
+    pub min_slo_segment: u64,
+    /// The largest object, in bytes. Default: 5368709122, as Swift's.
+    pub max_file_size: u64,
+    /// The most names of one bulk delete. Default: 10000, as Swift's.
+    pub max_bulk_deletes: usize,
+    /// How many segments of a DLO a second are sent after the tenth. Default: no limit (Swift's own is 1).
+    pub dlo_segments_per_second: Option<f64>,
+    /// What `/info` allows for TempURL. Default: `sha1`, `sha256`, `sha512`.
+    pub temp_url_digests: Vec<String>,
+    /// How long a hung request stays open before its connection is reset. Default: 30 s.
+    pub hang: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        let user = |name: &str, key: &str, read_only| User { name: name.into(), key: key.into(), read_only };
+        Options {
+            seed: 0,
+            pipeline: Pipeline::Full,
+            account: "AUTH_test".into(),
+            users: vec![user("test:tester", "testing", false), user("test:reader", "reading", true)],
+            token_life: Duration::from_secs(86_400),
+            front_ends_ms: vec![0],
+            page_limit: 10_000,
+            max_slo_segments: 1000,
+            min_slo_segment: 1,
+            max_file_size: 5_368_709_122,
+            max_bulk_deletes: 10_000,
+            dlo_segments_per_second: None,
+            temp_url_digests: ["sha1", "sha256", "sha512"].map(String::from).to_vec(),
+            hang: Duration::from_secs(30),
+        }
+    }
+}
