@@ -13,6 +13,7 @@ mod gzip;
 mod http;
 mod image;
 mod incumbent;
+mod issuer;
 mod layout;
 mod log;
 mod process;
@@ -28,6 +29,9 @@ pub use engines::{Containerd, Dockerd};
 pub use http::{Client, Connection, HttpError, Request, Response};
 pub use image::{Blob, Image, Index, Style};
 pub use incumbent::DockerRegistry;
+pub use issuer::{
+    ISSUER, Rules, SERVICE, TokenIssuer, TokenKey, TokenRequest, epoch_seconds, token_claims, write_keys,
+};
 pub use layout::Layout;
 pub use log::LogLine;
 pub use process::{Process, free_port, pause, wait_until};
