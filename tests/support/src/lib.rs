@@ -36,7 +36,7 @@ pub use layout::Layout;
 pub use log::LogLine;
 pub use process::{Process, free_port, pause, wait_until};
 pub use registry::{Builder, Registry, wharfinger_binary};
-pub use tls::{Authority, Identity};
+pub use tls::{Authority, ClientCertificate, Identity, Purpose};
 pub use tools::{Tool, go_tool, run_tool, system_tool, target_directory, try_tool};
 pub use tree::Tree;
 pub use wharfinger_oci::{Algorithm, Digest};
