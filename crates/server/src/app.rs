@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Versi
 use hyper::body::{Body, Incoming};
 use tracing::Instrument;
 use wharfinger_access::{Access, Identity, Refused, Resource};
-use wharfinger_oci::{Action, ErrorCode, Route};
+use wharfinger_oci::{Action, ErrorCode, RepositoryName, Route};
 use wharfinger_registry::{FrameKind, Registry};
 
 use crate::access_log::AccessLog;
@@ -187,7 +187,11 @@ impl App {
             Some(Action::Push) => vec![Action::Pull, Action::Push],
             Some(action) => vec![action],
         };
-        let wanted = if wanted.is_empty() { Vec::new() } else { vec![(resource, wanted)] };
+        let mut wanted = if wanted.is_empty() { Vec::new() } else { vec![(resource, wanted)] };
+        let source = mount_source(head, resource);
+        if let Some(source) = &source {
+            wanted.push((Resource::Repository(source), vec![Action::Pull]));
+        }
         let mut base = urls::base(&self.options, &head.headers, authority(head), peer.tls);
         base.push_str(&self.options.prefix);
         let challenge = self.access.challenge(&base, &wanted, refused.challenge_error());
@@ -222,7 +226,7 @@ impl Call<'_> {
     }
 
     /// Whether `identity` may pull from another repository (for mounts).
-    pub(crate) fn may_pull(&self, name: &wharfinger_oci::RepositoryName) -> bool {
+    pub(crate) fn may_pull(&self, name: &RepositoryName) -> bool {
         self.app.access.authorize(&self.identity, Resource::Repository(name), Some(Action::Pull)).is_ok()
     }
 
@@ -247,6 +251,16 @@ impl Call<'_> {
         }
         Ok(())
     }
+}
+
+/// The repository that a mount wants to pull from (end-11): one token has to cover both.
+fn mount_source(head: &http::request::Parts, target: Resource<'_>) -> Option<RepositoryName> {
+    let Resource::Repository(target) = target else { return None };
+    if head.method != Method::POST || v2::query::values_of(head, "mount").next().is_none() {
+        return None;
+    }
+    let from = v2::query::values_of(head, "from").next()?;
+    RepositoryName::parse(&from).ok().filter(|from| from != target)
 }
 
 fn authority(head: &http::request::Parts) -> Option<&str> {

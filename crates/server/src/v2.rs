@@ -4,7 +4,7 @@ pub(crate) mod action;
 mod blobs;
 mod catalog;
 mod manifests;
-mod query;
+pub(crate) mod query;
 mod referrers;
 mod tags;
 mod uploads;

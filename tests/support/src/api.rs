@@ -1,5 +1,7 @@
 //! The verbs of the distribution API, spoken with raw requests so that every header can be looked at.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use wharfinger_oci::{Algorithm, Digest, media_type};
 
@@ -43,8 +45,14 @@ impl Api {
     /// The same registry, called with a user name and a password (RFC 7617).
     #[must_use]
     pub fn with_basic(&self, user: &str, password: &str) -> Api {
-        let encoded = base64(format!("{user}:{password}").as_bytes());
+        let encoded = STANDARD.encode(format!("{user}:{password}"));
         self.with_header("Authorization", &format!("Basic {encoded}"))
+    }
+
+    /// The same registry, called with a bearer token (RFC 6750).
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Api {
+        self.with_header("Authorization", &format!("Bearer {token}"))
     }
 
     /// The HTTP client below.
@@ -277,21 +285,6 @@ impl Response {
     pub fn location(&self) -> String {
         location(self)
     }
-}
-
-/// Standard base64 with padding (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let word =
-            chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let digit = DIGITS[(word >> (18 - 6 * place) & 63) as usize] as char;
-            out.push(if place <= chunk.len() { digit } else { '=' });
-        }
-    }
-    out
 }
 
 /// Every manifest type that a current client accepts.

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::tls::Authority;
+use crate::tls::{Authority, ClientCertificate};
 
 /// How long one read or write may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -159,17 +159,24 @@ impl Response {
 pub struct Client {
     port: u16,
     authority: Option<Authority>,
+    certificate: Option<ClientCertificate>,
 }
 
 impl Client {
     /// A client of the plain server on that loopback port.
     pub fn plain(port: u16) -> Client {
-        Client { port, authority: None }
+        Client { port, authority: None, certificate: None }
     }
 
     /// A client of the TLS server on that loopback port, whose certificate `authority` must have signed.
     pub fn tls(port: u16, authority: &Authority) -> Client {
-        Client { port, authority: Some(authority.clone()) }
+        Client { port, authority: Some(authority.clone()), certificate: None }
+    }
+
+    /// The same with this certificate to show, or with none.
+    #[must_use]
+    pub fn showing(&self, certificate: Option<&ClientCertificate>) -> Client {
+        Client { certificate: certificate.cloned(), ..self.clone() }
     }
 
     /// The port that requests go to.
@@ -185,7 +192,7 @@ impl Client {
         socket.set_write_timeout(Some(TIMEOUT))?;
         let stream: Box<dyn Stream> = match &self.authority {
             None => Box::new(socket.try_clone()?),
-            Some(authority) => Box::new(authority.connect(socket.try_clone()?)?),
+            Some(authority) => Box::new(authority.connect(self.certificate.as_ref(), socket.try_clone()?)?),
         };
         Ok(Connection { socket, stream: BufReader::with_capacity(64 * 1024, stream), port: self.port })
     }

@@ -13,6 +13,7 @@ mod gzip;
 mod http;
 mod image;
 mod incumbent;
+mod issuer;
 mod layout;
 mod log;
 mod process;
@@ -30,13 +31,16 @@ pub use engines::{Containerd, Dockerd};
 pub use http::{Client, Connection, HttpError, Request, Response};
 pub use image::{Blob, Image, Index, Style};
 pub use incumbent::DockerRegistry;
+pub use issuer::{
+    ISSUER, Rules, SERVICE, TokenIssuer, TokenKey, TokenRequest, epoch_seconds, token_claims, write_keys,
+};
 pub use layout::Layout;
 pub use log::LogLine;
 pub use process::{Process, free_port, pause, quiet_port, wait_until};
 pub use redis::RedisServer;
 pub use registry::{Builder, Registry, wharfinger_binary};
 pub use swift::{Mark, Pipeline, ProxyRequest, Server, SwiftBuilder, SwiftCluster};
-pub use tls::{Authority, Identity};
+pub use tls::{Authority, ClientCertificate, Identity, Purpose};
 pub use tools::{Tool, go_tool, run_tool, system_tool, target_directory, try_tool};
 pub use tree::Tree;
 pub use wharfinger_oci::{Algorithm, Digest};

@@ -14,7 +14,7 @@ use crate::http::{Client, Request};
 use crate::log::LogLine;
 use crate::process::{Process, free_port};
 use crate::swift::SwiftCluster;
-use crate::tls::{Authority, Identity};
+use crate::tls::{Authority, ClientCertificate, Identity};
 use crate::tools::target_directory;
 
 /// How long a server may take to answer its first request, or to end.
@@ -46,6 +46,7 @@ pub struct Builder {
     allowed: Vec<String>,
     authority: Option<Authority>,
     identity: Option<Identity>,
+    certificate: Option<ClientCertificate>,
 }
 
 impl Builder {
@@ -67,6 +68,7 @@ impl Builder {
             allowed: Vec::new(),
             authority: None,
             identity: None,
+            certificate: None,
         }
     }
 
@@ -152,6 +154,13 @@ impl Builder {
         self
     }
 
+    /// Shows this certificate wherever the registry's own client connects.
+    #[must_use]
+    pub fn showing(mut self, certificate: &ClientCertificate) -> Builder {
+        self.certificate = Some(certificate.clone());
+        self
+    }
+
     /// A directory of this registry's own, for files that its configuration names.
     pub fn directory(&self) -> &Path {
         self.work.path()
@@ -168,6 +177,7 @@ impl Builder {
             None => Client::plain(self.port),
             Some(authority) => Client::tls(self.port, authority),
         };
+        let client = client.showing(self.certificate.as_ref());
         self.write_config();
         let process = self.spawn();
         let mut registry = Registry { builder: self, process, client };

@@ -6,8 +6,8 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::pki_types::{CertificateDer, ServerName};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// A certificate authority of a test's own.
@@ -35,12 +35,34 @@ pub struct Identity {
     pub der: Vec<u8>,
 }
 
+/// A client's certificate and key.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    /// Certificate, PEM.
+    pub certificate: String,
+    /// Private key, PEM.
+    pub key: String,
+    certificate_der: CertificateDer<'static>,
+    key_der: Vec<u8>,
+}
+
+/// What a client certificate is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Clients, today.
+    Client,
+    /// Clients, once: it ended in 2001.
+    Ended,
+    /// Servers only.
+    Server,
+}
+
 impl Authority {
     /// A new authority.
     pub fn new() -> Authority {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters of an authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, "Wharfinger test authority");
+        params.distinguished_name.push(DnType::CommonName, "Wharfinger test authority");
         let key = KeyPair::generate().expect("a key pair");
         let certificate = params.self_signed(&key).expect("a certificate");
         let pem = certificate.pem();
@@ -69,23 +91,61 @@ impl Authority {
         identity
     }
 
+    /// Issues a certificate for the client `name` (CN).
+    pub fn issue_client(&self, name: &str, purpose: Purpose) -> ClientCertificate {
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters of a certificate");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![match purpose {
+            Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
+            Purpose::Client | Purpose::Ended => ExtendedKeyUsagePurpose::ClientAuth,
+        }];
+        if purpose == Purpose::Ended {
+            (params.not_before, params.not_after) =
+                (rcgen::date_time_ymd(2000, 1, 1), rcgen::date_time_ymd(2001, 1, 1));
+        }
+        let key = KeyPair::generate().expect("a key pair");
+        let signed = params.signed_by(&key, &self.issuer).expect("a certificate");
+        ClientCertificate {
+            certificate: signed.pem(),
+            key: key.serialize_pem(),
+            certificate_der: signed.der().clone(),
+            key_der: key.serialize_der(),
+        }
+    }
+
     /// A client configuration that trusts this authority alone and offers `protocols` (ALPN).
     pub fn client_config(&self, protocols: &[&str]) -> ClientConfig {
+        self.client_config_as(None, protocols)
+    }
+
+    /// The same with a certificate of the client's.
+    pub fn client_config_as(&self, client: Option<&ClientCertificate>, protocols: &[&str]) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).expect("the authority's certificate is usable");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("TLS 1.2 and 1.3")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match client {
+            None => builder.with_no_client_auth(),
+            Some(client) => {
+                let key = PrivateKeyDer::try_from(client.key_der.clone()).expect("a private key");
+                let chain = vec![client.certificate_der.clone()];
+                builder.with_client_auth_cert(chain, key).expect("a certificate that fits its key")
+            }
+        };
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         config
     }
 
     /// Completes a handshake over `socket`.
-    pub fn connect(&self, socket: TcpStream) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
-        let config = Arc::new(self.client_config(&["http/1.1"]));
+    pub fn connect(
+        &self,
+        client: Option<&ClientCertificate>,
+        socket: TcpStream,
+    ) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+        let config = Arc::new(self.client_config_as(client, &["http/1.1"]));
         let name = ServerName::try_from("127.0.0.1").expect("an address is a server name");
         let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(connection, socket);

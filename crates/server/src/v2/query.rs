@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use http::request::Parts;
 use percent_encoding::percent_decode_str;
 use wharfinger_oci::ErrorCode;
 
@@ -10,7 +11,12 @@ use crate::respond::Failure;
 
 /// All values of a parameter, decoded.
 pub(super) fn values<'a>(call: &'a Call<'_>, name: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
-    let query = call.head.uri.query().unwrap_or("");
+    values_of(call.head, name)
+}
+
+/// The same, of a request that was not let in yet.
+pub(crate) fn values_of<'a>(head: &'a Parts, name: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
+    let query = head.uri.query().unwrap_or("");
     query.split('&').filter_map(move |pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (key == name).then(|| match value.contains('+') {
