@@ -1,10 +1,12 @@
 //! `wharfinger`: the server and the operator's commands.
 
 mod admin_client;
+mod background;
 mod cli;
 mod commands;
 mod logging;
 mod serve;
+mod storage;
 mod wiring;
 
 use std::process::ExitCode;

@@ -9,15 +9,15 @@ use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use wharfinger_config::{Config, Listen};
 use wharfinger_server::listen::{self, Listener};
 use wharfinger_server::metrics::Metrics;
-use wharfinger_server::{App, admin, debug, health};
-use wharfinger_store::{Filesystem, Store};
+use wharfinger_server::{App, admin, debug};
 
+use crate::background;
 use crate::cli;
 use crate::logging::{self, Logging};
+use crate::storage::Backend;
 use crate::wiring;
 
 /// Threads for what may block: disks are not faster with more, and each keeps a buffer.
@@ -42,9 +42,9 @@ pub(crate) fn run(arguments: &cli::Serve) -> Result<ExitCode> {
 async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<ExitCode> {
     // Before anything is served, so that no early signal finds nobody listening for it.
     let signals = Signals::install()?;
-    let store = wiring::open_store(&config)?;
-    let metrics = Arc::new(Metrics::new(store.name()));
-    let registry = wiring::registry(&config, store.clone(), metrics.clone())?;
+    let backend = Backend::open(&config)?;
+    let metrics = Arc::new(Metrics::new(backend.name()));
+    let registry = backend.registry(&config, metrics.clone())?;
     let access = wiring::access(&config)?;
     let app = Arc::new(App::new(registry, access, wiring::server_options(&config)?, metrics));
     let tls = wiring::tls(&config)?;
@@ -66,7 +66,7 @@ async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<
         Ok(listener) => drop(tokio::spawn(admin::serve(app.clone(), listener, log, stopping.clone()))),
         Err(error) => tracing::warn!(socket = %socket.display(), %error, "no admin socket (admin.socket)"),
     }
-    let background = background(&app, &config, store);
+    let background = background::start(&app, &config, &backend);
     if let Some(tls) = &tls {
         tokio::spawn(tls.clone().follow());
     }
@@ -120,49 +120,6 @@ async fn keep_broken_uploads(app: &App) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-/// What runs beside requests: the probe of the store and the purge of abandoned uploads.
-fn background(app: &Arc<App>, config: &Config, store: Filesystem) -> Vec<JoinHandle<()>> {
-    let mut tasks = Vec::new();
-    if config.health.enabled && !config.storage.read_only {
-        tasks.push(tokio::spawn(health::probe_forever(
-            app.clone(),
-            config.health.interval,
-            config.health.threshold,
-        )));
-    }
-    let purging = config.storage.upload_purging.clone();
-    if !purging.enabled || config.storage.read_only {
-        return tasks;
-    }
-    let registry = app.registry.clone();
-    tasks.push(tokio::spawn(async move {
-        // Instances on one store do not all begin at once.
-        let spread = std::time::SystemTime::now().elapsed().unwrap_or_default().subsec_nanos();
-        let jitter = Duration::from_secs(u64::from(spread ^ std::process::id()) % 3600);
-        tokio::time::sleep(jitter.min(purging.interval)).await;
-        loop {
-            match registry.purge_uploads(purging.age, purging.dry_run).await {
-                Ok(purged) if purged.uploads > 0 => {
-                    tracing::info!(
-                        uploads = purged.uploads,
-                        dry_run = purging.dry_run,
-                        "purged abandoned uploads"
-                    );
-                }
-                Ok(_) => {}
-                Err(error) => tracing::error!(%error, "purging abandoned uploads failed"),
-            }
-            let store = store.clone();
-            let swept = tokio::task::spawn_blocking(move || store.sweep_temporary()).await;
-            if let Ok(Err(error)) = swept {
-                tracing::warn!(%error, "half-written files could not be swept");
-            }
-            tokio::time::sleep(purging.interval).await;
-        }
-    }));
-    tasks
 }
 
 /// The socket that systemd hands over, else one of our own.

@@ -10,10 +10,7 @@ use wharfinger_config as config;
 use wharfinger_config::Config;
 use wharfinger_registry as registry;
 use wharfinger_server as server;
-use wharfinger_server::metrics::Metrics;
 use wharfinger_server::tls::{Tls, TlsOptions};
-use wharfinger_store::Filesystem;
-use wharfinger_store::layer::Observed;
 
 /// Where htpasswd users of a registry that is partly public fetch their token.
 const LOGIN_PATH: &str = "/auth/token";
@@ -24,17 +21,6 @@ pub(crate) fn load(file: Option<&Path>, ignore_unsupported: &[String]) -> Result
     loaded.map_err(|errors| {
         let lines: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the configuration cannot be used:\n  {}", lines.join("\n  "))
-    })
-}
-
-/// The directory of the store.
-pub(crate) fn open_store(config: &Config) -> Result<Filesystem> {
-    let root = match &config.storage.driver {
-        config::Driver::Filesystem(filesystem) => &filesystem.root,
-        config::Driver::Swift(_) => anyhow::bail!("storage.swift: Swift as a store is not there yet"),
-    };
-    Filesystem::open(root).with_context(|| {
-        format!("the data directory {} cannot be opened (storage.filesystem.rootdirectory)", root.display())
     })
 }
 
@@ -58,17 +44,8 @@ pub(crate) fn describe_store(config: &Config) -> String {
     }
 }
 
-/// The repositories, over an observed store.
-pub(crate) fn registry(
-    config: &Config,
-    store: Filesystem,
-    metrics: Arc<Metrics>,
-) -> Result<registry::Registry> {
-    let store = Observed::new(store, metrics);
-    Ok(registry::Registry::new(Arc::new(store), registry_options(config)?))
-}
-
-fn registry_options(config: &Config) -> Result<registry::Options> {
+/// How the repositories behave.
+pub(crate) fn registry_options(config: &Config) -> Result<registry::Options> {
     let delete_by_digest = match config.storage.delete.by_digest {
         config::DeleteByDigest::UntagAll => registry::DeleteByDigest::UntagAll,
         config::DeleteByDigest::RefuseIfTagged => registry::DeleteByDigest::RefuseIfTagged,
@@ -97,7 +74,11 @@ fn registry_options(config: &Config) -> Result<registry::Options> {
     };
     let buffer_bytes = usize::try_from(config.http.limits.buffer_bytes).unwrap_or(usize::MAX);
     Ok(registry::Options {
-        mode: registry::Mode::Adopted,
+        mode: match config.storage.mode {
+            config::StorageMode::Observe => registry::Mode::Observe,
+            config::StorageMode::Trial => registry::Mode::Trial,
+            config::StorageMode::Adopted => registry::Mode::Adopted,
+        },
         delete_by_digest,
         index_children,
         require_blobs: config.validation.blobs,

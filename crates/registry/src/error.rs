@@ -1,7 +1,7 @@
 //! Outcomes that a caller can act on. The server has the only table from these to HTTP answers.
 
 use wharfinger_oci::{Digest, ManifestError, Reference, RepositoryName, Tag};
-use wharfinger_store::StoreError;
+use wharfinger_store::{Key, StoreError};
 
 /// What every call of the registry returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -71,6 +71,9 @@ pub enum Error {
         /// What is damaged.
         digest: Digest,
     },
+    /// What was written is not there.
+    #[error("{0} was written and cannot be read back: push it again")]
+    NotReadBack(Key),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -24,7 +24,8 @@ use crate::upload::SessionId;
 
 const REPOSITORIES: &str = "docker/registry/v2/repositories";
 const BLOBS: &str = "docker/registry/v2/blobs";
-const OURS: &str = "wharfinger/v1";
+/// Prefix of everything that is ours.
+pub const OURS: &str = "wharfinger/v1";
 
 /// Bytes of a blob.
 pub fn blob_data(digest: &Digest) -> Key {
@@ -76,10 +77,13 @@ pub fn tags(name: &RepositoryName) -> Key {
     Key::new(format!("{REPOSITORIES}/{name}/_manifests/tags"))
 }
 
+/// Name of [`tag_current`] below its tag.
+pub const TAG_CURRENT: &str = "current/link";
+
 /// Link from a tag to the manifest it points to now.
 pub fn tag_current(name: &RepositoryName, tag: &Tag) -> Key {
     let mut text = String::with_capacity(REPOSITORIES.len() + name.as_str().len() + tag.as_str().len() + 40);
-    for part in [REPOSITORIES, "/", name.as_str(), "/_manifests/tags/", tag.as_str(), "/current/link"] {
+    for part in [REPOSITORIES, "/", name.as_str(), "/_manifests/tags/", tag.as_str(), "/", TAG_CURRENT] {
         text.push_str(part);
     }
     Key::new(text)

@@ -83,7 +83,8 @@ impl Registry {
         Ok(Some(manifest))
     }
 
-    /// Stores a manifest and points tags to it: bytes, then the link, then the referrers entry, then the tags.
+    /// Stores a manifest and points tags to it: bytes, then a look at everything that it names, then the link, then
+    /// the referrers entry, then the tags.
     pub async fn push_manifest(&self, name: &RepositoryName, push: Push<'_>) -> Result<Pushed> {
         let manifest = Manifest::parse(push.content_type, &push.bytes)?;
         let algorithm = push.digest.map_or(Algorithm::Sha256, |digest| digest.algorithm());
@@ -92,9 +93,10 @@ impl Registry {
             return Err(Error::DigestMismatch { expected: expected.into(), found: digest.into() });
         }
         self.check_urls(&manifest)?;
-        self.check_children(name, &manifest).await?;
         let size = push.bytes.len() as u64;
         self.put_manifest_bytes(&digest, push.bytes).await?;
+        // After the bytes, before anything shows them: what is found here is as late as it can be.
+        self.check_children(name, &manifest).await?;
         self.make_visible_to_old_gc(name, &digest, &manifest).await?;
         self.put_link(&layout::revision_link(name, &digest), &digest).await?;
         if let Some(subject) = &manifest.subject {

@@ -2,7 +2,7 @@
 
 use futures::future::try_join_all;
 use wharfinger_oci::{Digest, RepositoryName, Tag};
-use wharfinger_store::{Delete, Entry, List};
+use wharfinger_store::{Delete, List};
 
 use crate::error::{Error, Result};
 use crate::layout;
@@ -29,7 +29,12 @@ impl Registry {
     /// Points a tag to a manifest that is already in the repository.
     pub(crate) async fn set_tag(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<()> {
         self.put_link(&layout::tag_index_link(name, tag, digest), digest).await?;
-        self.put_link(&layout::tag_current(name, tag), digest).await
+        self.put_link(&layout::tag_current(name, tag), digest).await?;
+        // Another push may have moved it on; that it is not there at all means that nothing was stored.
+        match self.resolve(name, tag).await? {
+            Some(_) => Ok(()),
+            None => Err(Error::NotReadBack(layout::tag_current(name, tag))),
+        }
     }
 
     /// At most `limit` tags after `last` (exclusive; it need not exist).
@@ -37,24 +42,11 @@ impl Registry {
     /// # Errors
     /// [`Error::NameUnknown`] where nothing was ever pushed to the repository.
     pub async fn tags(&self, name: &RepositoryName, last: Option<&str>, limit: usize) -> Result<TagPage> {
-        let prefix = layout::tags(name);
-        let mut page = TagPage { tags: Vec::new(), more: true };
-        let mut after = last.map(str::to_owned);
-        while page.more && page.tags.len() < limit {
-            let options = List { shallow: true, after: after.clone(), limit: limit - page.tags.len() };
-            let listed = self.store().list(&prefix, options).await?;
-            page.more = listed.more;
-            after = listed.entries.last().map(|entry| entry.name().to_owned());
-            let candidates = listed.entries.iter().filter(|entry| matches!(entry, Entry::Prefix(_)));
-            let tags: Vec<Tag> = candidates.filter_map(|entry| Tag::parse(entry.name()).ok()).collect();
-            // A tag without a current link is the rest of a delete, or not yet written.
-            let links: Vec<_> = tags.iter().map(|tag| layout::tag_current(name, tag)).collect();
-            let exist = self.store().exist(&links).await?;
-            page.tags.extend(tags.into_iter().zip(exist).filter_map(|(tag, exists)| exists.then_some(tag)));
-        }
-        if limit == 0 {
-            page.more = false;
-        }
+        // A tag without a current link is the rest of a delete, or not yet written.
+        let options = List { shallow: true, after: last.map(str::to_owned), limit };
+        let listed = self.store().list_holding(&layout::tags(name), layout::TAG_CURRENT, options).await?;
+        let tags = listed.entries.iter().filter_map(|entry| Tag::parse(entry.name()).ok()).collect();
+        let page = TagPage { tags, more: listed.more };
         if page.tags.is_empty() && !self.exists(name).await? {
             return Err(Error::NameUnknown(name.clone()));
         }

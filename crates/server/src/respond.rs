@@ -146,7 +146,7 @@ impl From<Error> for Failure {
             Error::Store(error) if error.kind == StoreErrorKind::Full => {
                 (Status::INSUFFICIENT_STORAGE, Code::Unavailable)
             }
-            Error::Store(_) => (Status::SERVICE_UNAVAILABLE, Code::Unavailable),
+            Error::Store(_) | Error::NotReadBack(_) => (Status::SERVICE_UNAVAILABLE, Code::Unavailable),
         };
         let detail = match &error {
             Error::ManifestBlobUnknown { missing, .. } => json!({ "missing": missing }),

@@ -1,7 +1,7 @@
 //! Bytes by key.
 //!
 //! [`Store`] is the small, object-safe trait that every backend implements; it knows nothing of registries.
-//! [`Filesystem`] keeps objects as files, [`Memory`] keeps them in a map (for tests). [`layer`] decorates any of
+//! [`Filesystem`] keeps objects as files, [`Swift`] in a container of OpenStack Swift, [`Memory`] in a map (for tests). [`layer`] decorates any of
 //! them, and [`conformance`] is the one suite that all of them pass.
 
 #[cfg(any(test, feature = "conformance"))]
@@ -12,6 +12,7 @@ mod key;
 pub mod layer;
 mod memory;
 mod store;
+pub mod swift;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use filesystem::{Filesystem, LocalFile};
@@ -21,6 +22,7 @@ pub use store::{
     Checkpoint, Delete, Durability, Entry, List, Meta, Object, ObjectData, Operation, Page, Part, Remote,
     RemoteReader, Shape, Staged, Store,
 };
+pub use swift::Swift;
 
 /// What every storage call returns.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -273,6 +273,28 @@ pub trait Store: Send + Sync + 'static {
     /// empty page.
     async fn list(&self, prefix: &Key, options: List) -> Result<Page>;
 
+    /// Names directly below `prefix/` below which an object `leaf` exists, in order; as a shallow [`Store::list`]
+    /// otherwise.
+    async fn list_holding(&self, prefix: &Key, leaf: &str, options: List) -> Result<Page> {
+        let mut holding = Page { entries: Vec::new(), more: options.limit > 0 };
+        let mut after = options.after;
+        while holding.more && holding.entries.len() < options.limit {
+            let limit = options.limit - holding.entries.len();
+            let listed = self.list(prefix, List { shallow: true, after: after.clone(), limit }).await?;
+            holding.more = listed.more;
+            after = listed.entries.last().map(|entry| entry.name().to_owned());
+            let candidates: Vec<Entry> =
+                listed.entries.into_iter().filter(|entry| matches!(entry, Entry::Prefix(_))).collect();
+            let leaves: Vec<Key> =
+                candidates.iter().map(|entry| prefix.join(entry.name()).join(leaf)).collect();
+            let exist = self.exist(&leaves).await?;
+            holding
+                .entries
+                .extend(candidates.into_iter().zip(exist).filter_map(|(e, exists)| exists.then_some(e)));
+        }
+        Ok(holding)
+    }
+
     /// Which of the keys exist, in their order.
     async fn exist(&self, keys: &[Key]) -> Result<Vec<bool>> {
         let mut found = Vec::with_capacity(keys.len());

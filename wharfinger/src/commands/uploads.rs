@@ -1,20 +1,20 @@
 //! `wharfinger uploads purge`.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Result;
 use serde_json::json;
 use wharfinger_registry::{Options, Registry};
 
 use crate::cli::{Output, Uploads};
+use crate::storage::Backend;
 use crate::wiring;
 
 pub(crate) fn run(command: &Uploads) -> Result<ExitCode> {
     let Uploads::Purge { source, older_than, dry_run, output } = command;
     let config = wiring::load(source.file.as_deref(), &source.ignore_unsupported)?.config;
     let age = older_than.unwrap_or(config.storage.upload_purging.age);
-    let registry = Registry::new(Arc::new(wiring::open_store(&config)?), Options::default());
+    let registry = Registry::new(Backend::open(&config)?.guarded(&config), Options::default());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let purged = runtime.block_on(registry.purge_uploads(age, *dry_run))?;
     match output {

@@ -18,14 +18,14 @@ pub trait Observer: Send + Sync + 'static {
 }
 
 /// A store whose calls are observed.
-pub struct Observed<S> {
-    inner: S,
+pub struct Observed {
+    inner: Arc<dyn Store>,
     observer: Arc<dyn Observer>,
 }
 
-impl<S: Store> Observed<S> {
+impl Observed {
     /// Observes `inner`.
-    pub fn new(inner: S, observer: Arc<dyn Observer>) -> Observed<S> {
+    pub fn new(inner: Arc<dyn Store>, observer: Arc<dyn Observer>) -> Observed {
         Observed { inner, observer }
     }
 }
@@ -55,7 +55,7 @@ macro_rules! observed {
 }
 
 #[async_trait]
-impl<S: Store> Store for Observed<S> {
+impl Store for Observed {
     fn name(&self) -> &'static str {
         self.inner.name()
     }
@@ -94,6 +94,10 @@ impl<S: Store> Store for Observed<S> {
 
     async fn list(&self, prefix: &Key, options: List) -> Result<Page> {
         observed!(self, List, prefix, self.inner.list(prefix, options))
+    }
+
+    async fn list_holding(&self, prefix: &Key, leaf: &str, options: List) -> Result<Page> {
+        observed!(self, List, prefix, self.inner.list_holding(prefix, leaf, options))
     }
 
     async fn exist(&self, keys: &[Key]) -> Result<Vec<bool>> {

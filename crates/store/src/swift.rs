@@ -1,0 +1,301 @@
+//! Objects in one container of OpenStack Swift, named as Distribution 2.8's driver names them.
+//!
+//! What is written small is a plain object; what is staged becomes segments under a prefix of its own and, at the end, a
+//! static large object, or where the cluster has none a dynamic one with an exact list of its segments beside it
+//! ([`segments`]). No read and no delete depends on a listing being complete.
+
+mod error;
+mod list;
+mod names;
+mod remote;
+mod segments;
+mod stage;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use http::HeaderMap;
+use wharfinger_swift::{Client, Container, ErrorKind, Manifest, ObjectInfo, Put, Read};
+
+use crate::error::optional;
+use crate::{
+    Checkpoint, Delete, Durability, Key, List, Meta, Object, ObjectData, Operation, Page, Remote, Result,
+    Shape, Staged, Store, StoreError, StoreErrorKind,
+};
+use names::Names;
+use remote::{Content, SwiftObject};
+use segments::{SegmentLists, Segments};
+
+/// Requests of one call that go side by side, e.g. looks at many segments.
+const PARALLEL: usize = 8;
+/// Objects of at most this many bytes are held in memory and written whole.
+const SMALL: usize = 4 * 1024 * 1024;
+
+/// How staged objects are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LargeObjects {
+    /// Static where `/info` offers it, else dynamic.
+    #[default]
+    Auto,
+    /// Static (SLO).
+    Static,
+    /// Dynamic (DLO).
+    Dynamic,
+}
+
+/// Where and how objects are written.
+#[derive(Clone, Debug)]
+pub struct SwiftOptions {
+    /// The container.
+    pub container: String,
+    /// Put before all names, as Distribution's `prefix`.
+    pub prefix: String,
+    /// Bytes of a segment.
+    pub segment_size: u64,
+    /// How staged objects are put together.
+    pub large: LargeObjects,
+    /// Whether anything may be written at all.
+    pub writable: bool,
+}
+
+/// A container as a store. Cheap to clone.
+#[derive(Clone)]
+pub struct Swift {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    client: Client,
+    container: Container,
+    names: Names,
+    options: SwiftOptions,
+    lists: SegmentLists,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Swift").field("container", &self.options.container).finish_non_exhaustive()
+    }
+}
+
+impl Swift {
+    /// A store in a container. No request is made: the cluster may be down.
+    ///
+    /// # Errors
+    /// A name that no container can have.
+    pub fn new(client: Client, options: SwiftOptions) -> Result<Swift, wharfinger_swift::Error> {
+        let container = client.container(&options.container)?;
+        let names = Names::new(&options.prefix);
+        let inner = Inner { client, container, names, options, lists: SegmentLists::default() };
+        Ok(Swift { inner: Arc::new(inner) })
+    }
+
+    /// Makes sure that the container is there, and makes it where that is allowed, as Distribution does at its start.
+    pub async fn prepare(&self) -> Result<(), wharfinger_swift::Error> {
+        let container = &self.inner.container;
+        match container.info().await {
+            Err(error) if error.kind() == ErrorKind::NotFound && self.inner.options.writable => {
+                container.create(&HeaderMap::new()).await
+            }
+            other => other.map(drop),
+        }
+    }
+}
+
+impl Inner {
+    /// Looks at an object; where it is not found, once more at all its copies.
+    async fn look(&self, name: &str, newest: bool) -> Result<ObjectInfo, wharfinger_swift::Error> {
+        match self.container.head(name, &Read { newest, ..Read::default() }).await {
+            Err(error) if error.kind() == ErrorKind::NotFound && !newest => {
+                self.container.head(name, &Read { newest: true, ..Read::default() }).await
+            }
+            other => other,
+        }
+    }
+
+    /// What an object consists of.
+    async fn content(
+        self: &Arc<Inner>,
+        operation: Operation,
+        key: &Key,
+        info: &ObjectInfo,
+    ) -> Result<(u64, Content)> {
+        match &info.manifest {
+            Some(Manifest::Dlo { container, prefix }) => {
+                let segments = self.segments(operation, key, container, prefix).await?;
+                Ok((segments.size(), Content::Segments(segments)))
+            }
+            Some(Manifest::Slo) => Ok((info.size, Content::Static { etag: info.etag.clone() })),
+            None => Ok((info.size, Content::Plain { etag: info.etag.clone() })),
+        }
+    }
+
+    /// Reads a small object whole.
+    async fn read_small(
+        self: &Arc<Inner>,
+        operation: Operation,
+        key: &Key,
+        limit: usize,
+        newest: bool,
+    ) -> Result<Bytes> {
+        let name = self.names.object(key);
+        let mut read = Read { newest, ..Read::default() };
+        let mut result = self.container.get_bytes(&name, limit, &read).await;
+        if !newest && matches!(&result, Err(error) if error.kind() == ErrorKind::NotFound) {
+            read.newest = true;
+            result = self.container.get_bytes(&name, limit, &read).await;
+        }
+        let (info, bytes) = result.map_err(|error| error::of(operation, key, error))?;
+        // What Swift answered for a dynamic large object is what a listing showed.
+        let Some(Manifest::Dlo { .. }) = &info.manifest else { return Ok(bytes) };
+        let (size, content) = self.content(operation, key, &info).await?;
+        if size > limit as u64 {
+            return Err(too_large(operation, key, size, limit));
+        }
+        let object = SwiftObject::new(self.clone(), key.clone(), content);
+        let mut whole = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        let mut reader = object.read(0..size).await?;
+        while let Some(piece) = reader.next().await? {
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.into())
+    }
+
+    fn meta(info: &ObjectInfo, size: u64) -> Meta {
+        Meta { size, modified: info.timestamp.or(info.last_modified) }
+    }
+
+    /// Whether staged objects become static large objects.
+    async fn writes_static(&self, segments: usize) -> Result<bool, wharfinger_swift::Error> {
+        let limits = match self.options.large {
+            LargeObjects::Dynamic => return Ok(false),
+            LargeObjects::Static => return Ok(true),
+            LargeObjects::Auto => self.client.capabilities().await?.slo,
+        };
+        Ok(limits.is_some_and(|limits| segments <= limits.max_segments))
+    }
+}
+
+fn too_large(operation: Operation, key: &Key, size: u64, limit: usize) -> StoreError {
+    let reason = format!("it has {size} bytes, expected at most {limit}");
+    StoreError::new(StoreErrorKind::Invalid, operation, key, reason)
+}
+
+fn legal(operation: Operation, key: &Key) -> Result<()> {
+    match key.is_legal() {
+        true => Ok(()),
+        false => Err(StoreError::new(StoreErrorKind::Invalid, operation, key, "not a name of an object")),
+    }
+}
+
+#[async_trait]
+impl Store for Swift {
+    fn name(&self) -> &'static str {
+        "swift"
+    }
+
+    fn shape(&self) -> Shape {
+        Shape { small: SMALL, checkpoint_every: self.inner.options.segment_size }
+    }
+
+    async fn get(&self, key: &Key, limit: usize) -> Result<Bytes> {
+        legal(Operation::Get, key)?;
+        self.inner.read_small(Operation::Get, key, limit, false).await
+    }
+
+    async fn get_newest(&self, key: &Key, limit: usize) -> Result<Bytes> {
+        legal(Operation::Get, key)?;
+        self.inner.read_small(Operation::Get, key, limit, true).await
+    }
+
+    async fn open(&self, key: &Key) -> Result<Object> {
+        legal(Operation::Open, key)?;
+        let info = self.inner.look(&self.inner.names.object(key), false).await;
+        let info = info.map_err(|error| error::of(Operation::Open, key, error))?;
+        let (size, content) = self.inner.content(Operation::Open, key, &info).await?;
+        let object = SwiftObject::new(self.inner.clone(), key.clone(), content);
+        Ok(Object { size, data: ObjectData::Remote(Arc::new(object)) })
+    }
+
+    async fn head(&self, key: &Key) -> Result<Meta> {
+        legal(Operation::Head, key)?;
+        let info = self.inner.look(&self.inner.names.object(key), true).await;
+        let info = info.map_err(|error| error::of(Operation::Head, key, error))?;
+        let size = match &info.manifest {
+            Some(Manifest::Dlo { .. }) => self.inner.content(Operation::Head, key, &info).await?.0,
+            _ => info.size,
+        };
+        Ok(Inner::meta(&info, size))
+    }
+
+    async fn check(&self, key: &Key) -> Result<Meta> {
+        legal(Operation::Head, key)?;
+        let info = self.inner.look(&self.inner.names.object(key), true).await;
+        let info = info.map_err(|error| error::of(Operation::Head, key, error))?;
+        let (size, content) = self.inner.content(Operation::Head, key, &info).await?;
+        let segments = match content {
+            Content::Plain { .. } => return Ok(Inner::meta(&info, size)),
+            Content::Static { .. } => Arc::new(self.inner.static_segments(Operation::Head, key).await?),
+            Content::Segments(segments) => segments,
+        };
+        self.inner.compare(Operation::Head, key, &segments).await?;
+        Ok(Inner::meta(&info, size))
+    }
+
+    async fn put(&self, key: &Key, bytes: Bytes, _durability: Durability) -> Result<()> {
+        legal(Operation::Put, key)?;
+        let name = self.inner.names.object(key);
+        let stored = self.inner.container.put(&name, bytes, &Put::default()).await;
+        stored.map(drop).map_err(|error| error::of(Operation::Put, key, error))
+    }
+
+    async fn delete(&self, key: &Key, _options: Delete) -> Result<bool> {
+        legal(Operation::Delete, key)?;
+        let name = self.inner.names.object(key);
+        let deleted = self.inner.container.delete(&name, wharfinger_swift::Delete::default()).await;
+        deleted.map_err(|error| error::of(Operation::Delete, key, error))
+    }
+
+    async fn list(&self, prefix: &Key, options: List) -> Result<Page> {
+        legal(Operation::List, prefix)?;
+        self.page(prefix, &options).await
+    }
+
+    async fn list_holding(&self, prefix: &Key, leaf: &str, options: List) -> Result<Page> {
+        legal(Operation::List, prefix)?;
+        self.page_holding(prefix, leaf, &options).await
+    }
+
+    async fn exist(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        let looks = keys.iter().map(|key| async move { Ok(optional(self.head(key).await)?.is_some()) });
+        // Named, since the compiler cannot see that the futures of a borrowed iterator are `Send`.
+        let looks: Vec<futures::future::BoxFuture<'_, Result<bool>>> =
+            looks.map(|look| Box::pin(look) as _).collect();
+        stream::iter(looks).buffered(PARALLEL).try_collect().await
+    }
+
+    async fn stage(&self, key: &Key, resume: Option<&Checkpoint>) -> Result<Box<dyn Staged>> {
+        legal(Operation::Stage, key)?;
+        let parts = resume.map(|checkpoint| checkpoint.parts.clone()).unwrap_or_default();
+        let length: u64 = parts.iter().map(|part| part.size).sum();
+        let expected = resume.map_or(0, |checkpoint| checkpoint.length);
+        if length != expected {
+            let reason = format!("its segments hold {length} bytes, its checkpoint says {expected}");
+            return Err(StoreError::new(StoreErrorKind::Invalid, Operation::Stage, key, reason));
+        }
+        if !parts.is_empty() {
+            // One look by name: a session whose segments were swept has nothing to go on with.
+            let last = Segments::staged(&self.inner, key, &parts);
+            self.inner.compare_last(Operation::Stage, key, &last).await?;
+        }
+        Ok(Box::new(stage::SwiftStage::new(self.inner.clone(), key.clone(), parts)))
+    }
+
+    async fn discard(&self, key: &Key, checkpoint: &Checkpoint, published: Option<&Key>) -> Result<()> {
+        legal(Operation::Delete, key)?;
+        self.inner.discard(key, checkpoint, published).await
+    }
+}

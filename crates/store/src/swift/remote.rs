@@ -1,0 +1,282 @@
+//! Reading objects in Swift: plain ones and static large ones by their name, dynamic ones segment by segment.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+use wharfinger_swift::{Container, ErrorKind, ObjectReader, Read};
+
+use super::segments::{Segment, Segments, damaged};
+use super::{Inner, error};
+use crate::{Key, Operation, Remote, RemoteReader, Result};
+
+/// The next segment is asked for when the one before has no more than this left.
+const AHEAD: u64 = 2 * 1024 * 1024;
+
+/// What an object consists of.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    /// One object.
+    Plain { etag: Option<String> },
+    /// A static large object, put together by Swift.
+    Static { etag: Option<String> },
+    /// Segments, put together here.
+    Segments(Arc<Segments>),
+}
+
+/// An object that was looked at.
+#[derive(Debug)]
+pub(super) struct SwiftObject {
+    inner: Arc<Inner>,
+    key: Key,
+    content: Content,
+}
+
+impl SwiftObject {
+    pub(super) fn new(inner: Arc<Inner>, key: Key, content: Content) -> SwiftObject {
+        SwiftObject { inner, key, content }
+    }
+}
+
+#[async_trait]
+impl Remote for SwiftObject {
+    async fn read(&self, range: Range<u64>) -> Result<Box<dyn RemoteReader>> {
+        let (inner, key) = (self.inner.clone(), self.key.clone());
+        let (whole, etag) = match &self.content {
+            Content::Plain { etag } => (true, etag),
+            Content::Static { etag } => (false, etag),
+            Content::Segments(segments) => {
+                let place = inner.client.container(segments.container());
+                let place = place.map_err(|error| error::of(Operation::Read, &key, error))?;
+                let pieces = pieces(segments, &range);
+                return Ok(Box::new(SegmentReader { place, key, pieces, current: None, ahead: None }));
+            }
+        };
+        if range.is_empty() {
+            return Ok(Box::new(WholeReader { inner, key, reader: None, plain: whole, at: range.start }));
+        }
+        let name = inner.names.object(&key);
+        let opened = open(&inner.container, &name, range.clone(), etag.as_deref()).await;
+        let mut reader = WholeReader { inner, key, reader: None, plain: whole, at: range.start };
+        match opened {
+            Ok(opened) => reader.reader = Some(opened),
+            Err(error) => return Err(reader.explain(error).await),
+        }
+        Ok(Box::new(reader))
+    }
+
+    async fn remember(&self) -> Result<()> {
+        match &self.content {
+            Content::Segments(segments) if segments.unproved => {
+                self.inner.keep_segments(Operation::Put, &self.key, segments).await
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Opens a range of an object that has to be the one with this ETag; asks all copies where one has another.
+async fn open(
+    place: &Container,
+    name: &str,
+    range: Range<u64>,
+    etag: Option<&str>,
+) -> Result<ObjectReader, wharfinger_swift::Error> {
+    let range = Some(wharfinger_swift::Range::Inclusive(range.start, range.end - 1));
+    let mut read = Read { range, if_match: etag.map(str::to_owned), ..Read::default() };
+    match place.get(name, &read).await {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Precondition) => {
+            read.newest = true;
+            place.get(name, &read).await
+        }
+        other => other,
+    }
+}
+
+/// An object that Swift gives in one body.
+struct WholeReader {
+    inner: Arc<Inner>,
+    key: Key,
+    reader: Option<ObjectReader>,
+    plain: bool,
+    at: u64,
+}
+
+impl WholeReader {
+    /// Of a static large object Swift says only that its body broke: finds the segment that is to blame.
+    async fn explain(&self, failure: wharfinger_swift::Error) -> crate::StoreError {
+        let broke =
+            matches!(failure.kind(), ErrorKind::Damaged | ErrorKind::ShortBody | ErrorKind::Unavailable);
+        if !self.plain && broke {
+            let at = self.at;
+            let found = match self.inner.static_segments(Operation::Read, &self.key).await {
+                Ok(segments) => self.inner.compare(Operation::Read, &self.key, &segments).await,
+                Err(error) => Err(error),
+            };
+            match found {
+                Err(blame) if blame.kind == crate::StoreErrorKind::Invalid => {
+                    let problem = format!("{} (broke off at byte {at}: {failure})", blame.source);
+                    return damaged(Operation::Read, &self.key, &problem);
+                }
+                _ => {}
+            }
+        }
+        let gone = failure.kind() == ErrorKind::NotFound;
+        let error = error::of(Operation::Read, &self.key, failure);
+        if gone {
+            // It was there when it was opened.
+            return damaged(Operation::Read, &self.key, &error.source.to_string());
+        }
+        error
+    }
+}
+
+#[async_trait]
+impl RemoteReader for WholeReader {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        match reader.next().await {
+            Ok(Some(bytes)) => {
+                self.at += bytes.len() as u64;
+                Ok(Some(bytes))
+            }
+            Ok(None) => {
+                self.reader = None;
+                Ok(None)
+            }
+            Err(error) => {
+                self.reader = None;
+                Err(self.explain(error).await)
+            }
+        }
+    }
+}
+
+/// A part of a segment.
+struct Piece {
+    segment: Segment,
+    range: Range<u64>,
+}
+
+/// The parts of segments that make up a range.
+fn pieces(segments: &Segments, range: &Range<u64>) -> VecDeque<Piece> {
+    let mut pieces = VecDeque::new();
+    let mut start = 0;
+    for segment in &segments.list {
+        let end = start + segment.size;
+        let (from, to) = (range.start.max(start), range.end.min(end));
+        if from < to {
+            pieces.push_back(Piece { segment: segment.clone(), range: from - start..to - start });
+        }
+        start = end;
+    }
+    pieces
+}
+
+type Opened = Result<ObjectReader, wharfinger_swift::Error>;
+
+/// Segments one after another; the next is opened before the one before has ended.
+struct SegmentReader {
+    place: Container,
+    key: Key,
+    pieces: VecDeque<Piece>,
+    current: Option<(ObjectReader, Piece)>,
+    ahead: Option<(Ahead, Piece)>,
+}
+
+/// A request that runs ahead; ended with its reader.
+struct Ahead(JoinHandle<Opened>);
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl SegmentReader {
+    fn look_ahead(&mut self) {
+        if self.ahead.is_none()
+            && let Some(piece) = self.pieces.pop_front()
+        {
+            let place = self.place.clone();
+            let (name, etag) = (piece.segment.name.clone(), piece.segment.etag.clone());
+            let range = piece.range.clone();
+            let task = async move {
+                let etag = Some(etag.as_str()).filter(|etag| !etag.is_empty());
+                open(&place, &name, range, etag).await
+            };
+            self.ahead = Some((Ahead(tokio::spawn(task)), piece));
+        }
+    }
+
+    fn explain(&self, piece: &Piece, failure: wharfinger_swift::Error) -> crate::StoreError {
+        let segment = &piece.segment.name;
+        match failure.kind() {
+            ErrorKind::NotFound => {
+                damaged(Operation::Read, &self.key, &format!("segment {segment} is missing: {failure}"))
+            }
+            ErrorKind::Precondition | ErrorKind::Range => {
+                let problem = format!("segment {segment} is not the one that was written: {failure}");
+                damaged(Operation::Read, &self.key, &problem)
+            }
+            _ => error::of(Operation::Read, &self.key, failure),
+        }
+    }
+}
+
+#[async_trait]
+impl RemoteReader for SegmentReader {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            if self.current.is_none() {
+                self.look_ahead();
+                let Some((mut ahead, piece)) = self.ahead.take() else { return Ok(None) };
+                let opened = (&mut ahead.0).await;
+                match opened {
+                    Ok(Ok(reader)) => self.current = Some((reader, piece)),
+                    Ok(Err(failure)) => return Err(self.explain(&piece, failure)),
+                    Err(panic) => {
+                        let kind = crate::StoreErrorKind::Unavailable;
+                        return Err(crate::StoreError::new(kind, Operation::Read, &self.key, panic));
+                    }
+                }
+            }
+            let Some((reader, piece)) = &mut self.current else { continue };
+            match reader.next().await {
+                Ok(Some(bytes)) => {
+                    piece.range.start += bytes.len() as u64;
+                    if piece.range.end.saturating_sub(piece.range.start) <= AHEAD {
+                        self.look_ahead();
+                    }
+                    return Ok(Some(bytes));
+                }
+                Ok(None) => self.current = None,
+                Err(failure) => {
+                    let Some((_, piece)) = self.current.take() else { continue };
+                    return Err(self.explain(&piece, failure));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_cut_at_the_borders_of_segments() {
+        let segment = |name: &str, size| Segment { name: name.into(), size, etag: String::new() };
+        let segments = Segments::new("c", "p", vec![segment("a", 3), segment("b", 0), segment("c", 5)]);
+        let cut = |range: Range<u64>| -> Vec<(String, Range<u64>)> {
+            pieces(&segments, &range).into_iter().map(|p| (p.segment.name, p.range)).collect()
+        };
+        assert_eq!(cut(0..8), [("a".into(), 0..3), ("c".into(), 0..5)]);
+        assert_eq!(cut(2..4), [("a".into(), 2..3), ("c".into(), 0..1)]);
+        assert_eq!(cut(3..4), [("c".into(), 0..1)]);
+        assert_eq!(cut(4..4), []);
+    }
+}

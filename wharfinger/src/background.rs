@@ -1,0 +1,54 @@
+//! What runs beside requests: finding the store, its probe, and the purge of abandoned uploads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use wharfinger_config::{Config, UploadPurging};
+use wharfinger_registry::Registry;
+use wharfinger_server::{App, health};
+
+use crate::storage::Backend;
+
+/// Starts everything that the configuration asks for.
+pub(crate) fn start(app: &Arc<App>, config: &Config, backend: &Backend) -> Vec<JoinHandle<()>> {
+    let mut tasks = Vec::new();
+    if matches!(backend, Backend::Swift(_)) {
+        let backend = backend.clone();
+        tasks.push(tokio::spawn(async move { backend.prepare().await }));
+    }
+    if config.health.enabled {
+        let (interval, threshold) = (config.health.interval, config.health.threshold);
+        tasks.push(tokio::spawn(health::probe_forever(app.clone(), interval, threshold)));
+    }
+    if config.storage.upload_purging.enabled && !config.storage.read_only {
+        let purging = config.storage.upload_purging.clone();
+        tasks.push(tokio::spawn(purge_forever(app.registry.clone(), backend.clone(), purging)));
+    }
+    tasks
+}
+
+async fn purge_forever(registry: Registry, backend: Backend, purging: UploadPurging) {
+    // Instances on one store do not all begin at once.
+    let spread = std::time::SystemTime::now().elapsed().unwrap_or_default().subsec_nanos();
+    let jitter = Duration::from_secs(u64::from(spread ^ std::process::id()) % 3600);
+    tokio::time::sleep(jitter.min(purging.interval)).await;
+    loop {
+        match registry.purge_uploads(purging.age, purging.dry_run).await {
+            Ok(purged) if purged.uploads > 0 => {
+                let uploads = purged.uploads;
+                tracing::info!(uploads, dry_run = purging.dry_run, "purged abandoned uploads");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "purging abandoned uploads failed"),
+        }
+        if let Backend::Filesystem(store) = &backend {
+            let store = store.clone();
+            let swept = tokio::task::spawn_blocking(move || store.sweep_temporary()).await;
+            if let Ok(Err(error)) = swept {
+                tracing::warn!(%error, "half-written files could not be swept");
+            }
+        }
+        tokio::time::sleep(purging.interval).await;
+    }
+}

@@ -1,0 +1,187 @@
+//! The store that the configuration names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use wharfinger_config::{self as config, Config, Driver};
+use wharfinger_registry::{Registry, layout};
+use wharfinger_store::layer::{Guarded, Observed, Observer, Permit};
+use wharfinger_store::swift::{LargeObjects, SwiftOptions};
+use wharfinger_store::{Filesystem, Store, Swift};
+use wharfinger_swift as swift;
+
+use crate::wiring;
+
+/// Between two attempts to find the container while Swift is down.
+const PREPARE_AGAIN: Duration = Duration::from_secs(2);
+/// Between two log lines that say so.
+const COMPLAIN_AGAIN: u32 = 30;
+
+/// A store, opened.
+#[derive(Clone)]
+pub(crate) enum Backend {
+    Filesystem(Filesystem),
+    Swift(Swift),
+}
+
+impl Backend {
+    /// Opens the store. Of a directory it makes sure that it is there; of Swift nothing: it may be down.
+    pub(crate) fn open(config: &Config) -> Result<Backend> {
+        match &config.storage.driver {
+            Driver::Filesystem(filesystem) => {
+                let root = &filesystem.root;
+                let opened = Filesystem::open(root).with_context(|| {
+                    let key = "storage.filesystem.rootdirectory";
+                    format!("the data directory {} cannot be opened ({key})", root.display())
+                })?;
+                Ok(Backend::Filesystem(opened))
+            }
+            Driver::Swift(settings) => {
+                let client = swift::Client::new(client_options(settings)).context("storage.swift")?;
+                let options = SwiftOptions {
+                    container: settings.container.clone(),
+                    prefix: settings.prefix.clone(),
+                    segment_size: settings.segment_size,
+                    large: match settings.objects {
+                        config::LargeObjects::Auto => LargeObjects::Auto,
+                        config::LargeObjects::Slo => LargeObjects::Static,
+                        config::LargeObjects::Dlo => LargeObjects::Dynamic,
+                    },
+                    writable: config.storage.mode != config::StorageMode::Observe,
+                };
+                Ok(Backend::Swift(Swift::new(client, options).context("storage.swift.container")?))
+            }
+        }
+    }
+
+    /// The store, kept to what the mode allows.
+    pub(crate) fn guarded(&self, config: &Config) -> Arc<dyn Store> {
+        let store: Arc<dyn Store> = match self {
+            Backend::Filesystem(store) => Arc::new(store.clone()),
+            Backend::Swift(store) => Arc::new(store.clone()),
+        };
+        let permit = match config.storage.mode {
+            config::StorageMode::Adopted => return store,
+            config::StorageMode::Trial => Permit::DeleteBelow(format!("{}/", layout::OURS)),
+            config::StorageMode::Observe => Permit::ReadOnly,
+        };
+        Arc::new(Guarded::new(store, permit))
+    }
+
+    /// The repositories in it, observed.
+    pub(crate) fn registry(&self, config: &Config, observer: Arc<dyn Observer>) -> Result<Registry> {
+        let store = Observed::new(self.guarded(config), observer);
+        Ok(Registry::new(Arc::new(store), wiring::registry_options(config)?))
+    }
+
+    /// The backend's name.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Backend::Filesystem(store) => store.name(),
+            Backend::Swift(store) => store.name(),
+        }
+    }
+
+    /// Makes sure that the container is there, for as long as that takes. One line says what is wrong, again once a
+    /// minute.
+    pub(crate) async fn prepare(&self) {
+        let Backend::Swift(store) = self else { return };
+        let mut attempt = 0;
+        while let Err(error) = store.prepare().await {
+            if attempt % COMPLAIN_AGAIN == 0 {
+                tracing::error!(%error, "Swift cannot be used yet; trying again");
+            }
+            attempt += 1;
+            tokio::time::sleep(PREPARE_AGAIN).await;
+        }
+        if attempt > 0 {
+            tracing::info!("Swift can be used");
+        }
+    }
+}
+
+fn client_options(settings: &config::Swift) -> swift::Options {
+    let mut options = swift::Options::new(auth(&settings.auth));
+    options.region.clone_from(&settings.region);
+    options.interface = match settings.interface {
+        config::SwiftInterface::Public => swift::Interface::Public,
+        config::SwiftInterface::Internal => swift::Interface::Internal,
+        config::SwiftInterface::Admin => swift::Interface::Admin,
+    };
+    options.storage_url.clone_from(&settings.storage_url);
+    options.insecure_skip_verify = settings.insecure_skip_verify;
+    options.user_agent = concat!("wharfinger/", env!("CARGO_PKG_VERSION")).to_owned();
+    options.connections = settings.concurrency;
+    options.timeouts.connect = settings.connect_timeout;
+    options.timeouts.head = settings.response_timeout;
+    options.retry.budget = settings.response_timeout;
+    options
+}
+
+fn auth(auth: &config::SwiftAuth) -> swift::Auth {
+    match auth {
+        config::SwiftAuth::V1 { url, user, key } => {
+            swift::Auth::V1 { url: url.clone(), user: user.clone(), key: secret(key) }
+        }
+        config::SwiftAuth::V2 { url, user, password, tenant, tenant_id } => {
+            let id = tenant_id.clone().map(swift::Tenant::Id);
+            swift::Auth::V2 {
+                url: url.clone(),
+                user: user.clone(),
+                password: secret(password),
+                tenant: id.or_else(|| tenant.clone().map(swift::Tenant::Name)),
+            }
+        }
+        config::SwiftAuth::V3 { url, credential, scope } => {
+            swift::Auth::V3 { url: url.clone(), method: method(credential), scope: scope_of(scope) }
+        }
+    }
+}
+
+fn secret(secret: &config::Secret) -> swift::Secret {
+    swift::Secret::new(secret.expose())
+}
+
+fn domain(domain: &config::SwiftDomain) -> swift::Domain {
+    match domain {
+        config::SwiftDomain::Name(name) => swift::Domain::Name(name.clone()),
+        config::SwiftDomain::Id(id) => swift::Domain::Id(id.clone()),
+    }
+}
+
+fn method(credential: &config::SwiftCredential) -> swift::V3Method {
+    let user = |name: &str, of: &config::SwiftDomain| swift::User::Name {
+        name: name.to_owned(),
+        domain: domain(of),
+    };
+    match credential {
+        config::SwiftCredential::Password { user: name, domain, password } => {
+            swift::V3Method::Password { user: user(name, domain), password: secret(password) }
+        }
+        config::SwiftCredential::ApplicationId { id, secret: key } => {
+            swift::V3Method::ApplicationCredential {
+                credential: swift::ApplicationCredential::Id(id.clone()),
+                secret: secret(key),
+            }
+        }
+        config::SwiftCredential::ApplicationName { name, user: owner, domain, secret: key } => {
+            let (name, user) = (name.clone(), user(owner, domain));
+            swift::V3Method::ApplicationCredential {
+                credential: swift::ApplicationCredential::Name { name, user },
+                secret: secret(key),
+            }
+        }
+    }
+}
+
+fn scope_of(scope: &config::SwiftScope) -> swift::Scope {
+    match scope {
+        config::SwiftScope::Unscoped => swift::Scope::Unscoped,
+        config::SwiftScope::ProjectId(id) => swift::Scope::Project(swift::Project::Id(id.clone())),
+        config::SwiftScope::Project { name, domain: of } => {
+            swift::Scope::Project(swift::Project::Name { name: name.clone(), domain: domain(of) })
+        }
+        config::SwiftScope::Trust(id) => swift::Scope::Trust(id.clone()),
+    }
+}
