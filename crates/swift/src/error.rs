@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Method, StatusCode};
 
 /// Swift's name for one request (`X-Trans-Id`): what the operators of the cluster search their logs for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,8 +19,10 @@ impl TransactionId {
         &self.0
     }
 
-    pub(crate) fn new(text: impl Into<String>) -> TransactionId {
-        TransactionId(text.into())
+    /// From the headers of an answer.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<TransactionId> {
+        let value = headers.get("x-trans-id").or_else(|| headers.get("x-openstack-request-id"))?;
+        value.to_str().ok().map(|text| TransactionId(text.to_owned()))
     }
 }
 
@@ -84,6 +88,8 @@ struct Inner {
     transaction: Option<TransactionId>,
     attempts: u32,
     retry_after: Option<Duration>,
+    /// The body of a 400, which can be a report on segments.
+    detail: Option<Bytes>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -100,8 +106,102 @@ impl Error {
             transaction: None,
             attempts: 0,
             retry_after: None,
+            detail: None,
             source: None,
         }))
+    }
+
+    /// What an answer that is not a success means. `detail` is what its body says.
+    pub(crate) fn answer(status: StatusCode, headers: &HeaderMap, detail: &str) -> Error {
+        let mut message = status.to_string();
+        if !detail.is_empty() {
+            message = format!("{message}: {detail}");
+        }
+        let mut error = Error::new(kind_of(status), message);
+        let inner = Arc::make_mut(&mut error.0);
+        inner.status = Some(status);
+        inner.transaction = TransactionId::of(headers);
+        inner.retry_after = headers
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| text.trim().parse().ok())
+            .map(Duration::from_secs);
+        error
+    }
+
+    /// An error whose message is that of `source` and of what is below it.
+    pub(crate) fn caused(
+        kind: ErrorKind,
+        what: &str,
+        source: impl StdError + Send + Sync + 'static,
+    ) -> Error {
+        let message = format!("{what}: {}", chain(&source));
+        Error::new(kind, message).because(source)
+    }
+
+    /// With another kind.
+    pub(crate) fn of_kind(mut self, kind: ErrorKind) -> Error {
+        Arc::make_mut(&mut self.0).kind = kind;
+        self
+    }
+
+    /// What it says, without what was tried.
+    pub(crate) fn message(&self) -> String {
+        self.0.message.clone()
+    }
+
+    /// With another message.
+    pub(crate) fn saying(mut self, message: impl Into<String>) -> Error {
+        Arc::make_mut(&mut self.0).message = message.into();
+        self
+    }
+
+    /// With the error that it comes from.
+    pub(crate) fn because(mut self, source: impl StdError + Send + Sync + 'static) -> Error {
+        Arc::make_mut(&mut self.0).source = Some(Arc::new(source));
+        self
+    }
+
+    /// With the body of the answer.
+    pub(crate) fn with_detail(mut self, body: Bytes) -> Error {
+        Arc::make_mut(&mut self.0).detail = Some(body);
+        self
+    }
+
+    /// The body of the answer, if it was a 400.
+    pub(crate) fn detail(&self) -> Option<&[u8]> {
+        self.0.detail.as_deref()
+    }
+
+    /// With Swift's name for a request, if there is one.
+    pub(crate) fn with_transaction(mut self, transaction: Option<TransactionId>) -> Error {
+        if transaction.is_some() {
+            Arc::make_mut(&mut self.0).transaction = transaction;
+        }
+        self
+    }
+
+    /// With what was tried.
+    pub(crate) fn tried(mut self, method: &Method, container: Option<&str>, object: Option<&str>) -> Error {
+        let inner = Arc::make_mut(&mut self.0);
+        inner.method = Some(method.clone());
+        inner.container = container.map(str::to_owned);
+        inner.object = object.map(str::to_owned);
+        self
+    }
+
+    /// With how often it was tried.
+    pub(crate) fn after(mut self, attempts: u32) -> Error {
+        Arc::make_mut(&mut self.0).attempts = attempts;
+        self
+    }
+
+    /// With the answer that it is about.
+    pub(crate) fn answered(mut self, status: StatusCode, headers: &HeaderMap) -> Error {
+        let inner = Arc::make_mut(&mut self.0);
+        inner.status = Some(status);
+        inner.transaction = TransactionId::of(headers);
+        self
     }
 
     /// What can be done about it.
@@ -151,9 +251,58 @@ impl Error {
     }
 }
 
+/// The messages of an error and of what is below it.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut message = error.to_string();
+    let mut below = error.source();
+    while let Some(error) = below {
+        let text = error.to_string();
+        if !message.ends_with(&text) {
+            message = format!("{message}: {text}");
+        }
+        below = error.source();
+    }
+    message
+}
+
+/// What a status means to the caller (the table of the Swift API's response codes, and `swob.py`).
+fn kind_of(status: StatusCode) -> ErrorKind {
+    match status.as_u16() {
+        401 => ErrorKind::Unauthorized,
+        403 => ErrorKind::Forbidden,
+        404 | 410 => ErrorKind::NotFound,
+        202 | 409 => ErrorKind::Superseded,
+        412 => ErrorKind::Precondition,
+        413 => ErrorKind::TooLarge,
+        416 => ErrorKind::Range,
+        422 => ErrorKind::Checksum,
+        429 | 498 => ErrorKind::RateLimited,
+        507 => ErrorKind::Full,
+        408 | 499 | 500 | 502 | 503 | 504 => ErrorKind::Unavailable,
+        400..500 | 501 | 505 => ErrorKind::Invalid,
+        _ => ErrorKind::Protocol,
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
+        let inner = &*self.0;
+        if let Some(method) = &inner.method {
+            write!(f, "{method}")?;
+            match (&inner.container, &inner.object) {
+                (Some(container), Some(object)) => write!(f, " {container}/{object}: ")?,
+                (Some(container), None) => write!(f, " container {container}: ")?,
+                (None, Some(other)) => write!(f, " {other}: ")?,
+                (None, None) => write!(f, " account: ")?,
+            }
+        }
+        f.write_str(&inner.message)?;
+        match (&inner.transaction, inner.attempts) {
+            (Some(id), 0 | 1) => write!(f, " (transaction {id})"),
+            (Some(id), attempts) => write!(f, " (transaction {id}, {attempts} attempts)"),
+            (None, 0 | 1) => Ok(()),
+            (None, attempts) => write!(f, " ({attempts} attempts)"),
+        }
     }
 }
 
@@ -166,5 +315,35 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_with_what_where_and_the_transaction() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-trans-id", "tx1-2".parse().expect("a header"));
+        headers.insert(RETRY_AFTER, "7".parse().expect("a header"));
+        let error = Error::answer(StatusCode::SERVICE_UNAVAILABLE, &headers, "")
+            .tried(&Method::PUT, Some("box"), Some("a/b"))
+            .after(3);
+        assert_eq!(error.to_string(), "PUT box/a/b: 503 Service Unavailable (transaction tx1-2, 3 attempts)");
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Unavailable, true));
+    }
+
+    #[test]
+    fn every_status_that_swift_uses_has_its_kind() {
+        let kind = |status: u16| kind_of(StatusCode::from_u16(status).expect("a status"));
+        for status in [408, 499, 500, 502, 503, 504] {
+            assert_eq!(kind(status), ErrorKind::Unavailable);
+        }
+        assert_eq!((kind(429), kind(498)), (ErrorKind::RateLimited, ErrorKind::RateLimited));
+        assert_eq!((kind(404), kind(409)), (ErrorKind::NotFound, ErrorKind::Superseded));
+        assert_eq!((kind(507), kind(301)), (ErrorKind::Full, ErrorKind::Protocol));
+        assert_eq!((kind(400), kind(405)), (ErrorKind::Invalid, ErrorKind::Invalid));
     }
 }

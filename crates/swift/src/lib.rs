@@ -1,6 +1,9 @@
 //! A client for OpenStack Swift.
 //!
 //! [`Client`] keeps the session with the cluster, [`Container`] is one container of its account.
+mod auth;
+mod bulk;
+mod call;
 mod capabilities;
 mod client;
 mod container;
@@ -9,13 +12,20 @@ mod large;
 mod listing;
 mod object;
 mod options;
+mod pace;
+mod patience;
 mod read;
+mod retry;
 mod secret;
 mod temp_url;
+mod tls;
+mod transport;
+mod url;
 mod write;
 
+pub use bulk::DeleteOutcome;
 pub use capabilities::{Capabilities, SloLimits, TempUrlLimits};
-pub use client::{AccountInfo, Client, DeleteOutcome, Session};
+pub use client::{AccountInfo, Client, Session};
 pub use container::{Container, ContainerInfo};
 pub use error::{Error, ErrorKind, TransactionId};
 pub use large::SloSegment;
