@@ -15,7 +15,7 @@ fn refuse(status: u16, moment: Moment) -> Fault {
 }
 
 #[track_caller]
-fn lost(result: Result<Response, HttpError>) {
+fn lost(result: &Result<Response, HttpError>) {
     assert!(matches!(result, Err(HttpError::Io(_))), "an answer: {result:?}");
 }
 
@@ -83,11 +83,11 @@ fn a_token_can_end_before_in_the_middle_of_and_after_the_body() {
 fn an_answer_can_be_lost_after_the_effect_or_before() {
     let swift = Cluster::start();
     swift.fake.inject_once(Fault::AnswerLost);
-    lost(swift.try_send(&swift.request("PUT", "a").body(*b"x")));
+    lost(&swift.try_send(&swift.request("PUT", "a").body(*b"x")));
     swift.get("a").expect(200);
     for moment in [Moment::BeforeBody, Moment::MidBody, Moment::AfterBody] {
         swift.fake.inject_once(Fault::Reset(moment));
-        lost(swift.try_send(&swift.request("PUT", "b").body(*b"x")));
+        lost(&swift.try_send(&swift.request("PUT", "b").body(*b"x")));
         swift.get("b").expect(404);
     }
     let statuses: Vec<_> = swift.fake.requests().into_iter().filter(|asked| asked.status.is_none()).collect();

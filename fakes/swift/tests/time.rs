@@ -11,7 +11,7 @@ use wharfinger_fake_swift::{Delay, Fault, Kind, Options, Rule};
 use wharfinger_test_support::{Client, HttpError, Response};
 
 #[track_caller]
-fn lost(result: Result<Response, HttpError>) {
+fn lost(result: &Result<Response, HttpError>) {
     assert!(matches!(result, Err(HttpError::Io(_))), "an answer: {result:?}");
 }
 
@@ -101,7 +101,7 @@ fn a_delete_can_land_after_its_answer_was_lost() {
         swift.put("a", b"first");
         let fault = Fault::Late { delay: Delay::Requests(2), restamp };
         swift.fake.inject(Rule::new(fault).on(&[Kind::Delete]).next(1));
-        lost(swift.try_send(&swift.request("DELETE", "a")));
+        lost(&swift.try_send(&swift.request("DELETE", "a")));
         swift.get("a").expect(200);
         // Whether the object of a later PUT is safe depends on what held the DELETE up.
         swift.put("a", b"second");
@@ -116,12 +116,12 @@ fn a_put_can_land_after_its_answer_was_lost() {
     let swift = Cluster::start();
     let fault = Fault::Late { delay: Delay::Time(Duration::from_secs(60)), restamp: false };
     swift.fake.inject_once(fault);
-    lost(swift.try_send(&swift.request("PUT", "a").body(*b"hello")));
+    lost(&swift.try_send(&swift.request("PUT", "a").body(*b"hello")));
     swift.get("a").expect(404);
     swift.fake.advance(Duration::from_secs(61));
     swift.get("a").expect(200);
     swift.fake.inject_once(fault);
-    lost(swift.try_send(&swift.request("PUT", "b").body(*b"hello")));
+    lost(&swift.try_send(&swift.request("PUT", "b").body(*b"hello")));
     swift.fake.settle();
     assert_eq!(swift.fake.objects("c"), ["a", "b"]);
 }
