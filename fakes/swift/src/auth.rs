@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use http::Method;
+
 use crate::clock::{TICKS, Timestamp};
-use crate::http::{Head, Reply};
+use crate::exchange::Exchange;
+use crate::http::Reply;
 use crate::options::User;
+use crate::route::Target;
+use crate::temp_url;
 
 /// The tokens that were given out.
 #[derive(Debug, Default)]
@@ -52,36 +57,43 @@ impl Tokens {
     }
 }
 
-/// What a request may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Permission {
-    /// Everything in the account.
-    All,
-    /// Reads alone.
-    ReadOnly,
-}
-
 /// `GET /auth/v1.0`.
-pub(crate) fn give_token(
-    head: &Head,
-    users: &[User],
-    life: Duration,
-    tokens: &mut Tokens,
-    storage_url: &str,
-    now: Timestamp,
-) -> Reply {
+pub(crate) fn log_in(exchange: &Exchange) -> Reply {
+    let (head, options) = (&exchange.head, &exchange.cluster.options);
     let name = head.header("x-auth-user").or_else(|| head.header("x-storage-user"));
     let key = head.header("x-auth-key").or_else(|| head.header("x-storage-pass"));
-    let Some(user) = users.iter().position(|user| Some(&*user.name) == name && Some(&*user.key) == key)
-    else {
+    let known = |user: &User| Some(&*user.name) == name && Some(&*user.key) == key;
+    let Some(user) = options.users.iter().position(known) else {
         return Reply::status(401).header("Www-Authenticate", "Swift realm=\"unknown\"");
     };
-    let (token, expires) = tokens.give(user, now, life);
-    let left = (expires.0 - now.0) / TICKS;
+    let mut state = exchange.cluster.state.lock();
+    let now = state.clocks.true_time();
+    let (token, expires) = state.tokens.give(user, now, options.token_life);
     Reply::bare(200)
-        .header("X-Storage-Url", storage_url)
+        .header("X-Storage-Url", exchange.cluster.url(head.front_end))
         .header("X-Auth-Token", &*token)
-        .header("X-Auth-Token-Expires", left.to_string())
+        .header("X-Auth-Token-Expires", ((expires.0 - now.0) / TICKS).to_string())
         .header("X-Storage-Token", token)
         .header("Content-Type", "text/html; charset=UTF-8")
+}
+
+/// Lets a request pass, or refuses it with 401 or 403.
+pub(crate) fn authorize(exchange: &Exchange, target: &Target) -> Result<(), Reply> {
+    let Some(account) = target.account() else { return Ok(()) };
+    let head = &exchange.head;
+    let options = &exchange.cluster.options;
+    if temp_url::is_asked(head) {
+        return temp_url::authorize(exchange, target);
+    }
+    let realm = format!("Swift realm=\"{account}\"");
+    let refuse = || Reply::status(401).header("Www-Authenticate", realm.clone());
+    let token = head.header("x-auth-token").or_else(|| head.header("x-storage-token")).ok_or_else(refuse)?;
+    let state = exchange.cluster.state.lock();
+    let now = state.clocks.true_time();
+    let user = &options.users[state.tokens.user(token, now).ok_or_else(refuse)?];
+    let reads = matches!(head.method, Method::GET | Method::HEAD);
+    if account != options.account || (user.read_only && !reads) {
+        return Err(Reply::status(403));
+    }
+    Ok(())
 }

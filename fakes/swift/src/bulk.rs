@@ -23,19 +23,19 @@ pub(crate) async fn delete(exchange: &mut Exchange) -> Result<Reply, Stop> {
     let plain = exchange.head.header("content-type").is_none_or(|kind| kind.starts_with("text/plain"));
     if exchange.head.content_length().is_none() && !exchange.head.chunked() {
         let refused = Some((411, "Content-Length header required.".to_owned()));
-        return Ok(answer(exchange, Outcome { refused, ..Outcome::default() }));
+        return Ok(answer(exchange, &Outcome { refused, ..Outcome::default() }));
     }
     let body = exchange.read_body(BODY_LIMIT).await?;
     if !plain {
         let refused = Some((406, String::new()));
-        return Ok(answer(exchange, Outcome { refused, ..Outcome::default() }));
+        return Ok(answer(exchange, &Outcome { refused, ..Outcome::default() }));
     }
     let text = String::from_utf8_lossy(&body).into_owned();
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let limit = exchange.cluster.options.max_bulk_deletes;
     if lines.len() > limit {
         let refused = Some((413, format!("Maximum Bulk Deletes: {limit} per request")));
-        return Ok(answer(exchange, Outcome { refused, ..Outcome::default() }));
+        return Ok(answer(exchange, &Outcome { refused, ..Outcome::default() }));
     }
     exchange.dawdle().await;
     let mut outcome = Outcome::default();
@@ -51,7 +51,7 @@ pub(crate) async fn delete(exchange: &mut Exchange) -> Result<Reply, Stop> {
         count(&mut outcome, &path, result);
     }
     drop(state);
-    Ok(answer(exchange, outcome))
+    Ok(answer(exchange, &outcome))
 }
 
 /// `DELETE /v1/ACCOUNT/CONTAINER/OBJECT?multipart-manifest=delete`: the segments, then the manifest.
@@ -77,7 +77,7 @@ pub(crate) async fn delete_slo(exchange: &Exchange, container: &str, name: &str)
         }
     }
     drop(state);
-    Ok(answer(exchange, outcome))
+    Ok(answer(exchange, &outcome))
 }
 
 fn count(outcome: &mut Outcome, path: &str, status: u16) {
@@ -106,7 +106,7 @@ fn remove(state: &mut State, exchange: &Exchange, path: &str) -> u16 {
     if found { 204 } else { 404 }
 }
 
-fn answer(exchange: &Exchange, outcome: Outcome) -> Reply {
+fn answer(exchange: &Exchange, outcome: &Outcome) -> Reply {
     let (status, body) = match &outcome.refused {
         Some((status, body)) => (*status, body.as_str()),
         None if !outcome.failed.is_empty() => (400, ""),

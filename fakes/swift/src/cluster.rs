@@ -19,7 +19,6 @@ use crate::body::ReplyBody;
 use crate::exchange::{Exchange, Stop};
 use crate::faults::Faults;
 use crate::http::{Head, Reply, parse_query, unquote};
-use crate::inject;
 use crate::options::Options;
 use crate::route::{Target, answer, kind};
 use crate::state::State;
@@ -103,7 +102,7 @@ impl Cluster {
             Err(Stop::Reply(reply)) => *reply,
             Err(stop) => {
                 if matches!(stop, Stop::Hang) {
-                    inject::hang(self.options.hang).await;
+                    tokio::time::sleep(self.options.hang).await;
                 }
                 reset.notify_one();
                 return std::future::pending().await;

@@ -1,4 +1,4 @@
-//! One request under way: its head, its body, its faults, and the cluster that it came to.
+//! One request under way, and the faults put into effect: before the handler, while the body comes, on the answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use crate::body::End;
 use crate::cluster::Cluster;
 use crate::faults::{Delay, Fault, Kind, Moment, Plan};
 use crate::http::{Head, Reply};
-use crate::inject;
 use crate::state::RowFate;
 
 /// Why a handler ends without a finished answer.
@@ -55,11 +55,11 @@ impl Exchange {
                     return Err(Reply::status(413).into());
                 }
                 if std::mem::take(&mut first) {
-                    inject::at(self, Moment::MidBody)?;
+                    strike(self, Moment::MidBody)?;
                 }
             }
         }
-        inject::at(self, Moment::AfterBody)?;
+        strike(self, Moment::AfterBody)?;
         Ok(all.into())
     }
 
@@ -95,4 +95,59 @@ fn slow(fault: Fault) -> Option<Duration> {
         Fault::Slow(time) => Some(time),
         _ => None,
     }
+}
+
+/// What strikes before anything was done.
+pub(crate) fn before(exchange: &Exchange) -> Result<(), Stop> {
+    strike(exchange, Moment::BeforeBody)
+}
+
+/// What strikes at that moment.
+fn strike(exchange: &Exchange, moment: Moment) -> Result<(), Stop> {
+    let stop = exchange.plan.find(|fault| match fault {
+        Fault::Refuse { status, retry_after, moment: when } if when == moment => {
+            Some(Stop::from(refusal(status, retry_after)))
+        }
+        Fault::Reset(when) if when == moment => Some(Stop::Reset),
+        Fault::Hang(when) if when == moment => Some(Stop::Hang),
+        _ => None,
+    });
+    stop.map_or(Ok(()), |(stop, _)| Err(stop))
+}
+
+fn refusal(status: u16, retry_after: Option<u64>) -> Reply {
+    let reply = Reply::status(status);
+    let reply = match status {
+        401 => reply.header("Www-Authenticate", "Swift realm=\"unknown\""),
+        _ => reply,
+    };
+    match retry_after {
+        Some(seconds) => reply.header("Retry-After", seconds.to_string()),
+        None => reply,
+    }
+}
+
+/// What strikes the body of a good answer.
+pub(crate) fn after(plan: &Plan, mut reply: Reply) -> Reply {
+    let length = reply.body.available();
+    if !reply.is_success() || length == 0 {
+        return reply;
+    }
+    let position = |at: Option<u64>, draw: u64| at.unwrap_or(draw % length).min(length - 1);
+    let wrong = |fault| match fault {
+        Fault::WrongByte { at } => Some(at),
+        _ => None,
+    };
+    if let Some((at, draw)) = plan.find(wrong) {
+        reply.body.flip(position(at, draw));
+    }
+    let cut = |fault| match fault {
+        Fault::ShortBody { at } => Some((at, End::Cut)),
+        Fault::HungBody { at } => Some((at, End::Hang)),
+        _ => None,
+    };
+    if let Some(((at, end), draw)) = plan.find(cut) {
+        reply.body.cut(position(at, draw), end);
+    }
+    reply
 }

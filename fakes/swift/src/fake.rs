@@ -17,7 +17,7 @@ use crate::cluster::{Cluster, Received};
 use crate::faults::{Event, Fault, Faults, Rule};
 use crate::later::Later;
 use crate::options::Options;
-use crate::state::{RowFate, State};
+use crate::state::{Container, RowFate, State};
 
 /// A running cluster. Dropping it ends it, whatever is under way.
 #[derive(Debug)]
@@ -229,7 +229,7 @@ impl FakeSwift {
         state
             .container(container)
             .into_iter()
-            .flat_map(|place| place.shown())
+            .flat_map(Container::shown)
             .map(|(name, _)| name.clone())
             .collect()
     }
@@ -257,10 +257,10 @@ impl FakeSwift {
     /// Hides the row of an object until listings are healed, or the object is written again.
     pub fn hide_row(&self, container: &str, object: &str) {
         let mut state = self.cluster.state.lock();
-        if let Some(place) = state.containers.get_mut(container) {
-            if let Some(row) = place.rows.remove(object) {
-                place.lost.insert(object.to_owned(), row);
-            }
+        if let Some(place) = state.containers.get_mut(container)
+            && let Some(row) = place.rows.remove(object)
+        {
+            place.lost.insert(object.to_owned(), row);
         }
     }
 }

@@ -187,6 +187,8 @@ impl Reply {
 /// A status code with its reason: `201 Created`.
 pub(crate) fn status_line(status: u16) -> String {
     let reason = match status {
+        413 => "Request Entity Too Large",
+        416 => "Requested Range Not Satisfiable",
         422 => "Unprocessable Entity",
         498 => "Rate Limited",
         499 => "Client Disconnect",

@@ -20,7 +20,6 @@
     reason = "it runs in tests alone, where a broken invariant has to be loud"
 )]
 
-mod account;
 mod auth;
 mod body;
 mod bulk;
@@ -33,8 +32,6 @@ mod exchange;
 mod fake;
 mod faults;
 mod http;
-mod info;
-mod inject;
 mod later;
 mod listing;
 mod object;

@@ -34,7 +34,7 @@ pub(crate) fn read_as(
     if object.slo.is_some() && options.pipeline == Pipeline::Full {
         return match (raw, head.parameter("format")) {
             (true, format) => slo::manifest(head, &object, format == Some("raw")),
-            (false, _) => slo::read(exchange, state, head, &object),
+            (false, _) => slo::read(state, head, &object),
         };
     }
     match object.headers.get("x-object-manifest").filter(|_| !raw) {

@@ -1,14 +1,10 @@
 //! From a path to what it names, from there to its handler, with faults before and after.
 
-use http::Method;
-
-use crate::auth::{self, Permission};
-use crate::clock::Timestamp;
-use crate::exchange::{Exchange, Stop};
+use crate::exchange::{self, Exchange, Stop};
 use crate::faults::{Fault, Kind};
 use crate::http::{Head, Reply, unquote};
 use crate::options::Pipeline;
-use crate::{account, bulk, container, copy, info, inject, object, read, slo_put, temp_url};
+use crate::{auth, bulk, container, copy, object, options, read, slo_put, temp_url};
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +46,8 @@ impl Target {
         }
     }
 
-    fn account(&self) -> Option<&str> {
+    /// The account that a path is in.
+    pub(crate) fn account(&self) -> Option<&str> {
         match self {
             Target::Account { account }
             | Target::Container { account, .. }
@@ -89,8 +86,8 @@ pub(crate) fn kind(head: &Head, target: &Target, pipeline: Pipeline) -> Kind {
 
 /// Answers a request.
 pub(crate) async fn answer(exchange: &mut Exchange, target: &Target) -> Result<Reply, Stop> {
-    inject::before(exchange)?;
-    let reply = match authorize(exchange, target) {
+    exchange::before(exchange)?;
+    let reply = match auth::authorize(exchange, target) {
         Ok(()) => dispatch(exchange, target).await?,
         Err(refused) => refused,
     };
@@ -101,37 +98,16 @@ pub(crate) async fn answer(exchange: &mut Exchange, target: &Target) -> Result<R
     if exchange.plan.has(Fault::AnswerHung) {
         return Err(Stop::Hang);
     }
-    Ok(inject::after(&exchange.plan, reply))
-}
-
-fn authorize(exchange: &Exchange, target: &Target) -> Result<(), Reply> {
-    let Some(account) = target.account() else { return Ok(()) };
-    let head = &exchange.head;
-    let options = &exchange.cluster.options;
-    if temp_url::is_asked(head) {
-        return temp_url::authorize(exchange, target);
-    }
-    let realm = format!("Swift realm=\"{account}\"");
-    let refuse = || Reply::status(401).header("Www-Authenticate", realm.clone());
-    let token = head.header("x-auth-token").or_else(|| head.header("x-storage-token")).ok_or_else(refuse)?;
-    let state = exchange.cluster.state.lock();
-    let now = state.clocks.true_time();
-    let user = &options.users[state.tokens.user(token, now).ok_or_else(refuse)?];
-    let permission = if user.read_only { Permission::ReadOnly } else { Permission::All };
-    let reads = matches!(head.method, Method::GET | Method::HEAD);
-    if account != options.account || (permission == Permission::ReadOnly && !reads) {
-        return Err(Reply::status(403));
-    }
-    Ok(())
+    Ok(exchange::after(&exchange.plan, reply))
 }
 
 async fn dispatch(exchange: &mut Exchange, target: &Target) -> Result<Reply, Stop> {
     match (target, exchange.kind) {
-        (Target::Auth, _) => Ok(log_in(exchange)),
-        (Target::Info, _) => Ok(info::info(&exchange.cluster.options)),
+        (Target::Auth, _) => Ok(auth::log_in(exchange)),
+        (Target::Info, _) => Ok(options::info(&exchange.cluster.options)),
         (Target::Health, _) => Ok(Reply::bare(200).header("Content-Type", "text/plain").text("OK")),
         (Target::Account { .. }, Kind::BulkDelete) => bulk::delete(exchange).await,
-        (Target::Account { .. }, _) => Ok(account::answer(exchange)),
+        (Target::Account { .. }, _) => Ok(container::answer_account(exchange)),
         (Target::Container { container, .. }, _) => Ok(container::answer(exchange, container)),
         (Target::Object { container, object, .. }, kind) => {
             on_object(exchange, kind, container, object).await
@@ -156,12 +132,4 @@ async fn on_object(
         Kind::SloDelete => bulk::delete_slo(exchange, container, object).await,
         _ => Ok(Reply::status(405).header("Allow", "GET, HEAD, PUT, POST, DELETE, COPY, OPTIONS")),
     }
-}
-
-fn log_in(exchange: &Exchange) -> Reply {
-    let options = &exchange.cluster.options;
-    let url = exchange.cluster.url(exchange.head.front_end);
-    let mut state = exchange.cluster.state.lock();
-    let now: Timestamp = state.clocks.true_time();
-    auth::give_token(&exchange.head, &options.users, options.token_life, &mut state.tokens, &url, now)
 }

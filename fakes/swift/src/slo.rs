@@ -5,7 +5,6 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::body::ReplyBody;
-use crate::exchange::Exchange;
 use crate::http::{Head, Reply, md5_hex};
 use crate::range::{Ranges, Selected};
 use crate::read::{conditions, describe, unsatisfiable};
@@ -16,7 +15,7 @@ use crate::state::{Object, State};
 const DEPTH: usize = 10;
 
 /// A read of the whole that an SLO stands for.
-pub(crate) fn read(exchange: &Exchange, state: &mut State, head: &Head, object: &Object) -> Reply {
+pub(crate) fn read(state: &mut State, head: &Head, object: &Object) -> Reply {
     let Some(slo) = &object.slo else { return Reply::status(404) };
     let mut reply = describe(object).header("X-Manifest-Etag", &*object.etag);
     if let Some(refused) = conditions(head, &slo.etag, &reply) {
@@ -41,7 +40,6 @@ pub(crate) fn read(exchange: &Exchange, state: &mut State, head: &Head, object: 
     if !sound && segments.is_empty() {
         return Reply::status(409);
     }
-    let _ = exchange;
     match assemble(state, head.started, &segments, Some(end - start), None) {
         Ok(body) => reply.with_body(body),
         Err(refused) => refused,
@@ -180,10 +178,9 @@ fn as_put(object: &Object) -> Vec<u8> {
 pub(crate) fn named(state: &State, head: &Head, object: &Object, depth: usize) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for part in parse(object).into_iter().filter(|part| part.inline.is_none()) {
-        if part.nested && depth < DEPTH {
-            if let Some(nested) = state.live(&part.container, &part.name, head.started) {
-                all.extend(named(state, head, nested, depth + 1));
-            }
+        let nested = state.live(&part.container, &part.name, head.started);
+        if let Some(nested) = nested.filter(|_| part.nested && depth < DEPTH) {
+            all.extend(named(state, head, nested, depth + 1));
         }
         all.push((part.container, part.name));
     }

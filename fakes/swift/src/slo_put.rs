@@ -35,7 +35,7 @@ pub(crate) async fn put(exchange: &mut Exchange, container: &str, name: &str) ->
             if !heartbeat {
                 return Ok(Reply::status(400).text(text).header("Content-Type", kind));
             }
-            return Ok(beat(kind, text));
+            return Ok(beat(kind, &text));
         }
     };
     if !heartbeat {
@@ -48,14 +48,14 @@ pub(crate) async fn put(exchange: &mut Exchange, container: &str, name: &str) ->
     let stored = etag.zip(modified).filter(|_| status == 201);
     let (bytes, _) = reply.body.collect();
     let words = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(beat(kind, report(json, Some((status, &words)), stored, &[])))
+    Ok(beat(kind, &report(json, Some((status, &words)), stored, &[])))
 }
 
 const MALFORMED: &str =
     "The server could not comply with the request since it is either malformed or otherwise incorrect.";
 
 /// The answer of `heartbeat=on`: 202 at once, spaces, and the real status in the body.
-fn beat(kind: &str, text: String) -> Reply {
+fn beat(kind: &str, text: &str) -> Reply {
     let mut body = ReplyBody::announced(None);
     body.push(std::time::Duration::ZERO, bytes::Bytes::from_static(b" "));
     body.push(std::time::Duration::ZERO, format!("\r\n\r\n{text}").into());
