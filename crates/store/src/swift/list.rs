@@ -14,7 +14,7 @@ use crate::{Entry, Key, List, Operation, Page, Result, Store, Swift};
 
 /// Rows asked for beyond what is needed, so that those that are not wanted rarely cost a second page.
 const SPARE: usize = 64;
-/// Most rows of one page of Swift's.
+/// Most rows of one page, where `/info` does not say.
 const LARGEST_PAGE: usize = 10_000;
 
 /// What is looked for directly below a prefix.
@@ -44,11 +44,13 @@ impl Swift {
             Wanted::Holding(_) => options.limit.saturating_mul(2).saturating_add(SPARE),
         };
         let shallow = matches!(wanted, Wanted::Names { shallow: true });
+        let capabilities = inner.client.capabilities().await.ok();
+        let largest = capabilities.and_then(|known| known.listing_limit).unwrap_or(LARGEST_PAGE);
         let mut listing = Listing {
             prefix: start.clone(),
             delimiter: shallow.then(|| "/".to_owned()),
             marker: options.after.as_ref().map(|after| format!("{start}{after}")),
-            limit: Some(rows.min(LARGEST_PAGE)),
+            limit: Some(rows.min(largest)),
             ..Listing::default()
         };
         let mut found = BTreeMap::new();

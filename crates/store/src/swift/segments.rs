@@ -19,6 +19,8 @@ use crate::{Key, Operation, Part, Result, StoreError, StoreErrorKind};
 
 /// Waits before a segment that was not found is believed to be missing: a replica may lag.
 const BELIEVE_AFTER: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
+/// Numbers looked at behind the last segment that is known: a listing may lack the last ones.
+const LOOKS_BEHIND: u64 = 2;
 /// Lists remembered.
 const REMEMBERED: usize = 10_000;
 /// The list of an object of a million segments.
@@ -148,46 +150,32 @@ impl Inner {
         }
         // A resumed plain object became number 0, after which Distribution goes on with 2.
         let skipped = if found.contains_key(&0) { Some(1) } else { None };
-        let mut number = 1;
-        loop {
-            let known = found.contains_key(&number) || Some(number) == skipped;
-            if !known {
+        let (mut number, mut behind) = (1, 0);
+        while behind < LOOKS_BEHIND {
+            let listed_later = found.range(number..).next().is_some();
+            if !found.contains_key(&number) && Some(number) != skipped {
                 let name = segment(prefix, number);
-                match self.look_twice(&place, &name).await.map_err(failed)? {
+                // At the end one look at all copies has to do: every reader waits for it.
+                let patience = if listed_later { &BELIEVE_AFTER[..] } else { &[] };
+                match look_again(&place, &name, patience).await.map_err(failed)? {
                     Some(info) => {
                         let etag = info.etag.clone().unwrap_or_default();
                         found.insert(number, Segment { name, size: info.size, etag });
+                        if behind > 0 {
+                            let missing = segment(prefix, number - 1);
+                            return Err(damaged(operation, key, &format!("segment {missing} is missing")));
+                        }
                     }
-                    None if found.range(number..).next().is_some() => {
+                    None if listed_later => {
                         return Err(damaged(operation, key, &format!("segment {name} is missing")));
                     }
-                    None => break,
+                    None => behind += 1,
                 }
             }
             number += 1;
         }
         let list = found.into_values().collect();
         Ok(Segments { unproved: true, ..Segments::new(container, prefix, list) })
-    }
-
-    /// An object by name, from its newest copy; absent only when it stayed absent for a while.
-    async fn look_twice(
-        &self,
-        place: &wharfinger_swift::Container,
-        name: &str,
-    ) -> Result<Option<ObjectInfo>, wharfinger_swift::Error> {
-        let read = Read { newest: true, ..Read::default() };
-        for wait in BELIEVE_AFTER.into_iter().map(Some).chain([None]) {
-            match place.head(name, &read).await {
-                Ok(info) => return Ok(Some(info)),
-                Err(error) if error.kind() == ErrorKind::NotFound => match wait {
-                    Some(wait) => tokio::time::sleep(wait).await,
-                    None => return Ok(None),
-                },
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(None)
     }
 
     /// The segments of a static large object, as its manifest lists them.
@@ -233,7 +221,7 @@ impl Inner {
         place: &wharfinger_swift::Container,
         segment: &Segment,
     ) -> Result<()> {
-        let found = self.look_twice(place, &segment.name).await;
+        let found = look_again(place, &segment.name, &BELIEVE_AFTER).await;
         let problem = match found.map_err(|error| error::of(operation, key, error))? {
             None => format!("segment {} is missing", segment.name),
             Some(info) => {
@@ -271,6 +259,26 @@ impl Inner {
         self.lists.0.insert(name, Arc::new(exact));
         Ok(())
     }
+}
+
+/// An object by name, from its newest copy; absent only when it still was after these waits.
+async fn look_again(
+    place: &wharfinger_swift::Container,
+    name: &str,
+    waits: &[Duration],
+) -> Result<Option<ObjectInfo>, wharfinger_swift::Error> {
+    let read = Read { newest: true, ..Read::default() };
+    for wait in waits.iter().copied().map(Some).chain([None]) {
+        match place.head(name, &read).await {
+            Ok(info) => return Ok(Some(info)),
+            Err(error) if error.kind() == ErrorKind::NotFound => match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Ok(None),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn damaged(operation: Operation, key: &Key, problem: &str) -> StoreError {

@@ -1,0 +1,163 @@
+//! The suite of all stores on the hostile Swift of the tests, healthy, and what is particular to Swift.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
+
+use bytes::Bytes;
+use wharfinger_fake_swift::{FakeSwift, Options, Pipeline};
+use wharfinger_store::swift::{LargeObjects, SwiftOptions};
+use wharfinger_store::{Checkpoint, Durability, Key, Store, StoreErrorKind, Swift, conformance};
+use wharfinger_swift::{Auth, Client, Secret};
+
+const CONTAINER: &str = "registry";
+
+fn fake(pipeline: Pipeline) -> FakeSwift {
+    FakeSwift::start(Options { pipeline, page_limit: 7, ..Options::default() })
+}
+
+async fn store(fake: &FakeSwift, large: LargeObjects) -> Swift {
+    let user = Options::default().users[0].clone();
+    let auth = Auth::V1 { url: fake.auth_url(), user: user.name, key: Secret::new(&user.key) };
+    let client = Client::new(wharfinger_swift::Options::new(auth)).unwrap();
+    let options = SwiftOptions {
+        container: CONTAINER.to_owned(),
+        prefix: "site".to_owned(),
+        segment_size: 1024 * 1024,
+        large,
+        writable: true,
+    };
+    let store = Swift::new(client, options).unwrap();
+    store.prepare().await.unwrap();
+    store
+}
+
+#[tokio::test]
+async fn the_suite_passes_with_static_large_objects() {
+    let fake = fake(Pipeline::Full);
+    conformance::run(&store(&fake, LargeObjects::Auto).await).await;
+}
+
+#[tokio::test]
+async fn the_suite_passes_without_static_large_objects_and_bulk() {
+    let fake = fake(Pipeline::NoSloNoBulk);
+    conformance::run(&store(&fake, LargeObjects::Auto).await).await;
+}
+
+async fn staged(store: &Swift, place: &Key, parts: &[&'static [u8]]) -> Checkpoint {
+    let mut staged = store.stage(place, None).await.unwrap();
+    let mut checkpoint = Checkpoint::default();
+    for part in parts {
+        staged.write(Bytes::from_static(part)).await.unwrap();
+        checkpoint = staged.checkpoint().await.unwrap();
+    }
+    checkpoint
+}
+
+fn segments(fake: &FakeSwift) -> Vec<String> {
+    fake.objects(CONTAINER).into_iter().filter(|name| name.starts_with("site/segments/")).collect()
+}
+
+#[tokio::test]
+async fn what_was_published_survives_the_discard_of_its_session() {
+    for pipeline in [Pipeline::Full, Pipeline::NoSloNoBulk] {
+        let fake = fake(pipeline);
+        let store = store(&fake, LargeObjects::Auto).await;
+        let (place, target) = (Key::new("ours/uploads/1/data"), Key::new("blobs/1"));
+        let checkpoint = staged(&store, &place, &[b"first ", b"second"]).await;
+        store.stage(&place, Some(&checkpoint)).await.unwrap().publish(&target).await.unwrap();
+        store.discard(&place, &checkpoint, Some(&target)).await.unwrap();
+        assert_eq!(store.get(&target, 99).await.unwrap(), "first second", "{pipeline:?}");
+        store.delete(&target, wharfinger_store::Delete::default()).await.unwrap();
+        store.discard(&place, &checkpoint, Some(&target)).await.unwrap();
+        assert_eq!(segments(&fake), Vec::<String>::new(), "{pipeline:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_segment_behind_the_last_record_is_found_by_its_name() {
+    let fake = fake(Pipeline::Full);
+    let store = store(&fake, LargeObjects::Auto).await;
+    let place = Key::new("ours/uploads/2/data");
+    staged(&store, &place, &[b"recorded", b"not recorded"]).await;
+    let known = Checkpoint { length: 8, parts: Vec::new() };
+    for name in segments(&fake) {
+        fake.hide_row(CONTAINER, &name);
+    }
+    store.discard(&place, &known, None).await.unwrap();
+    assert_eq!(segments(&fake), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_large_object_without_one_of_its_segments_fails_its_check_and_its_read() {
+    for pipeline in [Pipeline::Full, Pipeline::NoSloNoBulk] {
+        let fake = fake(pipeline);
+        let store = store(&fake, LargeObjects::Auto).await;
+        let (place, target) = (Key::new("ours/uploads/3/data"), Key::new("blobs/3"));
+        let checkpoint = staged(&store, &place, &[b"aaaa", b"bbbb", b"cccc"]).await;
+        store.stage(&place, Some(&checkpoint)).await.unwrap().publish(&target).await.unwrap();
+        assert_eq!(store.check(&target).await.unwrap().size, 12);
+        let gone = segments(&fake)[1].clone();
+        fake.remove(CONTAINER, &gone);
+        let error = store.check(&target).await.unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Invalid, "{error}");
+        assert!(error.to_string().contains(&gone), "{error} does not name {gone}");
+        let read = store.get(&target, 99).await;
+        assert!(read.is_err(), "{pipeline:?}: {read:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_dynamic_object_of_another_writer_is_read_by_the_names_of_its_segments() {
+    let fake = fake(Pipeline::NoSloNoBulk);
+    let store = store(&fake, LargeObjects::Auto).await;
+    let target = Key::new("blobs/4");
+    let auth_container = {
+        let user = Options::default().users[0].clone();
+        let auth = Auth::V1 { url: fake.auth_url(), user: user.name, key: Secret::new(&user.key) };
+        Client::new(wharfinger_swift::Options::new(auth)).unwrap().container(CONTAINER).unwrap()
+    };
+    let put = wharfinger_swift::Put::default();
+    let prefix = "site/segments/2f6/46f6";
+    for (number, content) in [(1, "one "), (2, "two "), (3, "three")] {
+        let name = format!("{prefix}/{number:016}");
+        auth_container.put(&name, Bytes::from(content), &put).await.unwrap();
+    }
+    auth_container.put_dlo("site/files/blobs/4", CONTAINER, prefix, &put).await.unwrap();
+    // The listing lacks the last and one in the middle.
+    fake.hide_row(CONTAINER, &format!("{prefix}/{:016}", 2));
+    fake.hide_row(CONTAINER, &format!("{prefix}/{:016}", 3));
+    let object = store.open(&target).await.unwrap();
+    assert_eq!(object.size, 13);
+    assert_eq!(conformance::read_all(&store, &target).await, b"one two three");
+    fake.remove(CONTAINER, &format!("{prefix}/{:016}", 2));
+    let error = store.open(&target).await.unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Invalid, "{error}");
+}
+
+#[tokio::test]
+async fn pages_come_in_the_order_of_names_though_swift_sorts_otherwise() {
+    let fake = fake(Pipeline::Full);
+    let store = store(&fake, LargeObjects::Auto).await;
+    let prefix = Key::new("tags");
+    let mut names: Vec<String> = (0..40).map(|n| format!("2024-01-{n:02}-rc.1")).collect();
+    names.extend(["2024", "2024-01", "2024-01-07-rc", "1.0", "1.0-a", "1.0.1", "latest"].map(str::to_owned));
+    names.sort();
+    for name in &names {
+        for leaf in ["current/link", "index/sha256/aa/link", "index/sha256/bb/link"] {
+            store.put(&prefix.join(name).join(leaf), Bytes::new(), Durability::Synced).await.unwrap();
+        }
+    }
+    store.put(&prefix.join("1.5-half/index/sha256/aa/link"), Bytes::new(), Durability::Synced).await.unwrap();
+    for limit in [1, 2, 3, 5, 11, 100] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let options = wharfinger_store::List { shallow: true, after: after.clone(), limit };
+            let page = store.list_holding(&prefix, "current/link", options).await.unwrap();
+            seen.extend(page.entries.iter().map(|entry| entry.name().to_owned()));
+            if !page.more {
+                break;
+            }
+            assert!(!page.entries.is_empty(), "a page without progress");
+            after = seen.last().cloned();
+        }
+        assert_eq!(seen, names, "pages of {limit}");
+    }
+}
