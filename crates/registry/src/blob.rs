@@ -120,7 +120,7 @@ impl Registry {
     }
 
     /// Links a blob of another repository into this one. Looks in `from`, or where that is not given in all
-    /// repositories that `may_read` allows. Says whether it was found.
+    /// repositories that `may_read` allows, unless the store is remote. Says whether it was found.
     pub async fn mount(
         &self,
         name: &RepositoryName,
@@ -144,6 +144,10 @@ impl Registry {
         digest: &Digest,
         may_read: &(dyn Fn(&RepositoryName) -> bool + Sync),
     ) -> Result<bool> {
+        if self.inner.shape.remote {
+            // One request for each repository would cost more than the upload.
+            return Ok(false);
+        }
         let names = self.repository_names().await?;
         let candidates = names.iter().filter(|name| may_read(name)).take(MOUNT_CANDIDATES);
         let links: Vec<_> = candidates.map(|name| layout::layer_link(name, digest)).collect();
@@ -238,7 +242,7 @@ impl Registry {
 
     /// Reads and proves a blob that needs no index, and remembers it if it is very small.
     async fn small_blob(&self, digest: &Digest, key: &Key) -> Result<Bytes> {
-        let bytes = match self.store().get(key, self.inner.small).await {
+        let bytes = match self.store().get(key, self.inner.shape.small).await {
             Err(error) if error.kind == StoreErrorKind::Invalid => {
                 tracing::warn!(%digest, %error, "a blob is not whole in the store");
                 self.mark_damaged(digest);
@@ -255,7 +259,7 @@ impl Registry {
 
     /// Blobs of at most this many bytes are proved by their digest on each read and have no chunk index.
     pub(crate) fn small(&self) -> u64 {
-        self.inner.small as u64
+        self.inner.shape.small as u64
     }
 
     /// Bytes whose digest was compared.

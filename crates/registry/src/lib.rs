@@ -26,4 +26,4 @@ pub use purge::Purged;
 pub use referrers::ReferrersPage;
 pub use registry::{DeleteByDigest, IndexChildren, Mode, Options, Platform, Registry, UrlPolicy};
 pub use tag::TagPage;
-pub use upload::{Closing, SessionId, SessionRef, UploadStatus, UploadWriter};
+pub use upload::{Closing, Pledge, SessionId, SessionRef, UploadStatus, UploadWriter};

@@ -98,6 +98,7 @@ impl Registry {
         // After the bytes, before anything shows them: what is found here is as late as it can be.
         self.check_children(name, &manifest).await?;
         self.make_visible_to_old_gc(name, &digest, &manifest).await?;
+        self.note_repository(name).await?;
         self.put_link(&layout::revision_link(name, &digest), &digest).await?;
         if let Some(subject) = &manifest.subject {
             self.put_referrer(name, &subject.digest, &digest, size, &manifest).await?;
@@ -105,7 +106,6 @@ impl Registry {
         for tag in &push.tags {
             self.set_tag(name, tag, &digest).await?;
         }
-        self.inner.catalog.note(name);
         Ok(Pushed { digest, subject: manifest.subject.map(|subject| subject.digest) })
     }
 

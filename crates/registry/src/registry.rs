@@ -6,15 +6,15 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wharfinger_oci::{Digest, RepositoryName};
-use wharfinger_store::{Delete, Durability, Key, Store};
+use wharfinger_store::{Delete, Durability, Key, Shape, Store};
 
 use crate::cache::Caches;
 use crate::catalog::Catalog;
 use crate::error::{Result, optional};
 use crate::hashing::Hashing;
 use crate::layout;
-use crate::upload::SessionId;
 use crate::upload::hot::HotSessions;
+use crate::upload::{Pledge, SessionId};
 
 /// What deleting a manifest by digest does to its tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -72,6 +72,9 @@ pub struct Options {
     pub require_blobs: bool,
     /// Which addresses layers outside the registry may have; `None` allows any.
     pub layer_urls: Option<UrlPolicy>,
+    /// What all instances on the store know and clients do not: with it an upload session needs no record before its
+    /// first byte.
+    pub secret: Option<Pledge>,
     /// Bytes that requests and answers may hold in memory together, beside what is small and fixed.
     pub buffer_bytes: usize,
 }
@@ -84,6 +87,7 @@ impl Default for Options {
             index_children: IndexChildren::default(),
             require_blobs: true,
             layer_urls: None,
+            secret: None,
             buffer_bytes: 64 * 1024 * 1024,
         }
     }
@@ -127,8 +131,8 @@ pub(crate) struct Inner {
     pub(crate) hashing: Hashing,
     /// The byte budget, one permit a byte.
     pub(crate) budget: Arc<Semaphore>,
-    /// `Shape::small` of the store.
-    pub(crate) small: usize,
+    /// What suits the store.
+    pub(crate) shape: Shape,
 }
 
 /// A link is a digest as text; anything much longer is not one.
@@ -139,7 +143,7 @@ impl Registry {
     pub fn new(store: Arc<dyn Store>, options: Options) -> Registry {
         let budget = Arc::new(Semaphore::new(options.buffer_bytes.min(Semaphore::MAX_PERMITS)));
         let inner = Inner {
-            small: store.shape().small,
+            shape: store.shape(),
             store,
             options,
             caches: Caches::new(),

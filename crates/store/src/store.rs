@@ -132,6 +132,8 @@ pub struct Shape {
     pub small: usize,
     /// Bytes between two checkpoints of a staged object.
     pub checkpoint_every: u64,
+    /// Whether each call is a request over the network, so that many of them have to be avoided.
+    pub remote: bool,
 }
 
 /// When a write is on stable storage.
@@ -239,7 +241,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// What suits this store.
     fn shape(&self) -> Shape {
-        Shape { small: 64 * 1024, checkpoint_every: 64 * 1024 * 1024 }
+        Shape { small: 64 * 1024, checkpoint_every: 64 * 1024 * 1024, remote: false }
     }
 
     /// Reads a whole object of at most `limit` bytes; a larger one is [`crate::StoreErrorKind::Invalid`].

@@ -215,7 +215,7 @@ impl Store for Swift {
     }
 
     fn shape(&self) -> Shape {
-        Shape { small: SMALL, checkpoint_every: self.inner.options.segment_size }
+        Shape { small: SMALL, checkpoint_every: self.inner.options.segment_size, remote: true }
     }
 
     async fn get(&self, key: &Key, limit: usize) -> Result<Bytes> {

@@ -49,6 +49,8 @@ struct Open {
     length: u64,
     /// How many of the bytes the record has; `None` where there is no record.
     recorded: Option<u64>,
+    /// Whether the client can name the session, and so go on with it.
+    known: bool,
     writing: Writing,
 }
 
@@ -73,7 +75,8 @@ impl UploadWriter {
     ) -> Result<UploadWriter> {
         let mut open = Open::new(registry, name, session, writing);
         let length = open.session.length();
-        (open.length, open.recorded, open.share) = (length, Some(length), share);
+        let recorded = (!open.session.unrecorded).then_some(length);
+        (open.length, open.recorded, open.share, open.known) = (length, recorded, share, true);
         if open.session.checkpoint.length > 0 {
             open.open_stage().await?;
         }
@@ -152,15 +155,17 @@ impl Drop for UploadWriter {
     fn drop(&mut self) {
         let Some(mut open) = self.open.take() else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        match open.recorded {
+        if !open.known {
             // The client never learnt of this session, so nobody can go on with it.
-            None if open.staged.is_some() => drop(runtime.spawn(open.discard())),
-            Some(recorded) if open.length > recorded => drop(runtime.spawn(async move {
+            if open.staged.is_some() {
+                runtime.spawn(open.discard());
+            }
+        } else if open.length > open.recorded.unwrap_or(0) {
+            runtime.spawn(async move {
                 if let Err(error) = open.record().await {
                     tracing::warn!(session = %open.writing.id, %error, "an upload that broke off could not be kept");
                 }
-            })),
-            _ => {}
+            });
         }
     }
 }
@@ -180,12 +185,13 @@ impl Open {
             share: None,
             length: 0,
             recorded: None,
+            known: false,
             writing,
         }
     }
 
     fn reference(&self) -> SessionRef {
-        SessionRef { id: self.writing.id, generation: Some(self.session.generation) }
+        SessionRef::new(self.writing.id, self.session.generation)
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
@@ -193,7 +199,7 @@ impl Open {
         self.indexer.update(&bytes);
         self.length += bytes.len() as u64;
         if !self.streaming {
-            if self.held.len() + bytes.len() <= self.registry.inner.small && self.grow(bytes.len()) {
+            if self.held.len() + bytes.len() <= self.registry.inner.shape.small && self.grow(bytes.len()) {
                 self.held.extend_from_slice(&bytes);
                 return Ok(());
             }
@@ -202,7 +208,7 @@ impl Open {
         if let Some(staged) = &mut self.staged {
             staged.write(bytes).await?;
         }
-        let every = self.registry.store().shape().checkpoint_every;
+        let every = self.registry.inner.shape.checkpoint_every;
         if self.length - self.session.checkpoint.length >= every {
             self.record().await?;
             self.streaming = true;
@@ -291,6 +297,7 @@ impl Open {
         self.session.held = Bytes::new();
         let key = layout::upload_session(&self.writing.id);
         self.registry.store().put(&key, record, Durability::Synced).await?;
+        self.session.unrecorded = false;
         self.recorded = Some(self.session.checkpoint.length + self.held.len() as u64);
         Ok(())
     }
