@@ -76,6 +76,11 @@ impl ReplyBody {
         self.end = end;
     }
 
+    /// How the body ends.
+    pub(crate) fn end(&self) -> End {
+        self.end
+    }
+
     /// What the head announces.
     pub(crate) fn announced_length(&self) -> Option<u64> {
         self.length

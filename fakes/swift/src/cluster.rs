@@ -95,7 +95,7 @@ impl Cluster {
         let number = exchange.head.number;
         let answered = match &target {
             Some(target) => answer(&mut exchange, target).await,
-            None => Ok(Reply::message(412, "Invalid UTF8 or contains NULL")),
+            None => Ok(Reply::html(412, "Invalid UTF8 or contains NULL")),
         };
         let reply = match answered {
             Ok(reply) => reply,
@@ -109,7 +109,8 @@ impl Cluster {
             }
         };
         self.note(number, reply.status.as_u16());
-        write(reply, &transaction)
+        let bodiless = exchange.head.method == http::Method::HEAD && !reply.is_success();
+        write(if bodiless { reply.text("") } else { reply }, &transaction)
     }
 
     /// Numbers a request, carries out what is due by then, and draws its faults.

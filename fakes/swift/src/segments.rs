@@ -32,8 +32,11 @@ pub(crate) enum Segment {
     Inline(Bytes),
 }
 
-/// Puts the segments together. One that is missing or another ends the body early, or, when it is the first, makes the
-/// answer 409.
+/// With fewer bytes than that, the server in front of Swift's proxy has not sent a head yet.
+const HEAD_SENT: u64 = 4096;
+
+/// Puts the segments together. One that is missing or another ends the body early; it makes the answer 409 when it is
+/// the first, and 500 when so little came before that no head was sent.
 pub(crate) fn assemble(
     state: &mut State,
     now: Timestamp,
@@ -65,6 +68,9 @@ pub(crate) fn assemble(
         } else if body.available() < length {
             body.set_end(End::Cut);
         }
+    }
+    if body.end() == End::Cut && body.available() < HEAD_SENT {
+        return Err(Reply::message(500, "Traceback (most recent call last):\n  ...\n"));
     }
     Ok(body)
 }
