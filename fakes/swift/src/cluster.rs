@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use crate::body::ReplyBody;
+use crate::clock::Timestamp;
 use crate::exchange::{Exchange, Stop};
 use crate::faults::Faults;
 use crate::http::{Head, Reply, parse_query, unquote};
@@ -134,13 +135,15 @@ impl Cluster {
                 status: None,
                 transaction: transaction.clone(),
             });
+            let own = parts.headers.get("x-timestamp").filter(|_| self.options.client_timestamps);
+            let own = own.and_then(|value| value.to_str().ok()).and_then(Timestamp::parse);
             let head = Head {
                 number,
                 front_end,
                 method: parts.method,
                 query: parse_query(&query),
                 headers: parts.headers,
-                started: state.clocks.now(front_end),
+                started: own.unwrap_or_else(|| state.clocks.now(front_end)),
                 transaction,
                 raw_path,
             };

@@ -129,12 +129,7 @@ pub(crate) fn conditions(head: &Head, etag: &str, described: &Reply) -> Option<R
 }
 
 /// Answers 200, 206 or 416 with those headers and the bytes that `slice` gives; HEAD without bytes.
-pub(crate) fn answer(
-    head: &Head,
-    mut reply: Reply,
-    size: u64,
-    slice: impl FnOnce(u64, u64) -> Bytes,
-) -> Reply {
+pub(crate) fn answer(head: &Head, mut reply: Reply, size: u64, slice: impl Fn(u64, u64) -> Bytes) -> Reply {
     if head.method == http::Method::HEAD {
         return reply.with_body(ReplyBody::announced(Some(size)));
     }
@@ -146,8 +141,31 @@ pub(crate) fn answer(
                 .header("Content-Range", format!("bytes {start}-{}/{size}", end - 1))
                 .with_body(ReplyBody::whole(slice(start, end)))
         }
+        Selected::Several => several(reply, size, &Ranges::of(head).parts(size), slice),
         Selected::Unsatisfiable => unsatisfiable(&reply, size),
     }
+}
+
+/// `multipart/byteranges` (RFC 9110, section 14.6).
+fn several(mut reply: Reply, size: u64, parts: &[(u64, u64)], slice: impl Fn(u64, u64) -> Bytes) -> Reply {
+    const BOUNDARY: &str = "0123456789abcdef0123456789abcdef";
+    let kind = reply.get("Content-Type").unwrap_or_default().to_owned();
+    let mut body = Vec::new();
+    for (start, end) in parts {
+        let last = end - 1;
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Type: {kind}\r\nContent-Range: bytes {start}-{last}/{size}\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(&slice(*start, *end));
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{BOUNDARY}--").as_bytes());
+    reply.status = http::StatusCode::PARTIAL_CONTENT;
+    reply.headers.retain(|(name, _)| name != "Content-Type");
+    reply
+        .header("Content-Type", format!("multipart/byteranges;boundary={BOUNDARY}"))
+        .with_body(ReplyBody::whole(body.into()))
 }
 
 /// The 416 of an object of that size and with those headers.

@@ -27,7 +27,7 @@ pub(crate) fn read(state: &mut State, head: &Head, object: &Object) -> Reply {
         return reply.with_body(ReplyBody::announced(Some(slo.size)));
     }
     let (start, end) = match Ranges::of(head).select(slo.size) {
-        Selected::Whole => (0, slo.size),
+        Selected::Whole | Selected::Several => (0, slo.size),
         Selected::Part(start, end) => {
             reply.status = http::StatusCode::PARTIAL_CONTENT;
             reply = reply.header("Content-Range", format!("bytes {start}-{}/{}", end - 1, slo.size));
@@ -154,8 +154,9 @@ pub(crate) fn manifest(head: &Head, object: &Object, raw: bool) -> Reply {
         reply = reply.header("Content-Type", "application/json; charset=utf-8");
     }
     let size = content.len() as u64;
+    let content = bytes::Bytes::from(content);
     crate::read::answer(head, reply.header("Etag", etag), size, |start, end| {
-        bytes::Bytes::from(content).slice(crate::read::usize_of(start)..crate::read::usize_of(end))
+        content.slice(crate::read::usize_of(start)..crate::read::usize_of(end))
     })
 }
 
