@@ -16,7 +16,7 @@ use wharfinger_swift::{
 async fn connect(fake: &FakeSwift) -> (Client, Container) {
     let auth = Auth::V1 { url: fake.auth_url(), user: "test:tester".into(), key: Secret::new("testing") };
     let mut options = wharfinger_swift::Options::new(auth);
-    let short = Duration::from_millis(400);
+    let short = Duration::from_secs(1);
     options.timeouts = Timeouts { head: short, progress: short, large: short, ..Timeouts::default() };
     let (first_delay, longest_delay) = (Duration::from_millis(1), Duration::from_millis(5));
     options.retry = Retry {
