@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use wharfinger_test_support::{
     DockerRegistry, Image, Pipeline, ProxyRequest, RedisServer, Request, Server, Style, SwiftCluster, bytes,
     wait_until,
@@ -154,4 +155,43 @@ fn docker_registry_pushes_and_pulls_through_swift_and_redis() {
     drop(redirecting);
     let printed = DockerRegistry::garbage_collect_swift(swift, &container, &[]);
     assert!(printed.contains("0 blobs and 0 manifests eligible for deletion"), "{printed}");
+}
+
+#[test]
+fn keystone_issues_tokens_that_swift_takes() {
+    let swift = SwiftCluster::builder().keystone().start();
+    let container = swift.fresh_container();
+    swift.put(&container, "object", b"of a project");
+    assert_eq!(swift.object_files(&container, "object").len(), 1);
+    let client = wharfinger_test_support::Client::plain(swift.port());
+    let target = format!("/v1/{}/{container}/object", swift.account());
+    let read = |token: &str| {
+        client.send(&Request::new("GET", &target).header("X-Auth-Token", token)).unwrap().status
+    };
+    let keystone = swift.keystone();
+    let credential = keystone.application_credential();
+    let by_credential = json!({ "identity": {
+        "methods": ["application_credential"],
+        "application_credential": { "id": credential.id, "secret": credential.secret },
+    } });
+    let trust = keystone.trust();
+    let by_trust = json!({
+        "identity": {
+            "methods": ["password"],
+            "password": { "user": {
+                "name": trust.trustee, "password": trust.password, "domain": { "name": keystone.domain() },
+            } },
+        },
+        "scope": { "OS-TRUST:trust": { "id": trust.id } },
+    });
+    let tokens = [keystone.token(), keystone.issue(&by_credential), keystone.issue(&by_trust)];
+    assert_eq!(tokens.each_ref().map(|token| read(token)), [200, 200, 200]);
+    assert_eq!(read("no token"), 401);
+    swift.expire_tokens();
+    assert_eq!(tokens.each_ref().map(|token| read(token)), [401, 401, 401]);
+    assert_eq!(swift.get(&container, "object").status, 200);
+
+    let registry = DockerRegistry::on_swift(&swift, "registry");
+    registry.api().push_image("some/thing", "latest", &Image::small(8));
+    registry.api().pull("some/thing", "latest");
 }
