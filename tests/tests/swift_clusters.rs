@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use wharfinger_test_support::{
-    DockerRegistry, Image, Pipeline, ProxyRequest, RedisServer, Request, Server, Style, SwiftCluster, bytes,
-    wait_until,
+    DockerRegistry, Image, Needs, Pipeline, Probe, ProxyRequest, RedisServer, Request, Server, Style,
+    SwiftCluster, bytes, facts, prove_facts, wait_until,
 };
 
 #[test]
@@ -194,4 +194,25 @@ fn keystone_issues_tokens_that_swift_takes() {
     let registry = DockerRegistry::on_swift(&swift, "registry");
     registry.api().push_image("some/thing", "latest", &Image::small(8));
     registry.api().pull("some/thing", "latest");
+}
+
+#[test]
+fn what_we_believe_of_swift_is_true_with_slo_and_bulk() {
+    let swift = SwiftCluster::shared(Pipeline::Full);
+    prove_facts(&swift.storage_url(), &swift.token(), &[Needs::Slo, Needs::Bulk]);
+}
+
+#[test]
+fn what_we_believe_of_swift_is_true_without_slo_and_bulk() {
+    let swift = SwiftCluster::shared(Pipeline::Wikimedia);
+    prove_facts(&swift.storage_url(), &swift.token(), &[]);
+}
+
+#[test]
+fn what_we_believe_of_skewed_clocks_is_true() {
+    let swift = SwiftCluster::builder().client_timestamps(true).start();
+    let (url, token) = (swift.storage_url(), swift.token());
+    for fact in facts().into_iter().filter(|fact| fact.needs == Needs::ClientTimestamps) {
+        (fact.prove)(&Probe::new(&url, &token));
+    }
 }

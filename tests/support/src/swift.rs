@@ -7,6 +7,7 @@
 mod access;
 mod conf;
 mod disk;
+mod facts;
 mod keystone;
 mod launcher;
 mod requests;
@@ -24,6 +25,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use self::access::{Mark, ProxyRequest};
+pub use self::facts::{Fact, Needs, Probe, facts, prove_facts};
 pub use self::keystone::{ApplicationCredential, Keystone, Trust};
 use self::launcher::Launcher;
 use crate::http::{Client, Request};
@@ -112,6 +114,7 @@ pub struct SwiftBuilder {
     proxy_options: Vec<String>,
     keystone: bool,
     token_life: Option<u32>,
+    client_timestamps: bool,
 }
 
 impl SwiftBuilder {
@@ -155,6 +158,14 @@ impl SwiftBuilder {
     #[must_use]
     pub fn keystone(mut self) -> SwiftBuilder {
         self.keystone = true;
+        self
+    }
+
+    /// Whether a client's `X-Timestamp` is obeyed, to play a client whose proxy has a skewed clock; ignored by
+    /// default.
+    #[must_use]
+    pub fn client_timestamps(mut self, obeyed: bool) -> SwiftBuilder {
+        self.client_timestamps = obeyed;
         self
     }
 
@@ -223,6 +234,7 @@ impl SwiftCluster {
             proxy_options: Vec::new(),
             keystone: false,
             token_life: None,
+            client_timestamps: false,
         }
     }
 
