@@ -1,12 +1,15 @@
 //! The real Swift under the other tests: it starts, it can be disturbed, and its log tells what reached it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::json;
 use wharfinger_test_support::{
-    DockerRegistry, Image, Needs, Pipeline, Probe, ProxyRequest, RedisServer, Request, Server, Style,
-    SwiftCluster, bytes, facts, prove_facts, wait_until,
+    Client, DockerRegistry, Image, Needs, Pipeline, Probe, Process, ProxyRequest, RedisServer, Request,
+    Server, Style, SwiftCluster, bytes, facts, pause, prove_facts, wait_until,
 };
 
 #[test]
@@ -19,7 +22,7 @@ fn each_pipeline_starts_stores_an_object_and_says_what_it_offers() {
         assert_eq!(swift.get(&container, "a/b%20c").expect(200).body, body);
         assert_eq!(swift.list(&container), ["a/b c"]);
         assert_eq!(swift.object_files(&container, "a/b c").len(), 1);
-        let info = wharfinger_test_support::Client::plain(swift.port()).send(&Request::new("GET", "/info"));
+        let info = Client::plain(swift.port()).send(&Request::new("GET", "/info"));
         let info = info.unwrap().expect(200).json();
         for name in ["slo", "bulk_delete"] {
             assert_eq!(info.get(name).is_some(), offered, "{name} in {info}");
@@ -38,7 +41,7 @@ fn the_access_log_tells_what_clients_asked_for_and_nothing_of_ours() {
     let mark = swift.mark();
     swift.put(&container, "ours", b"not counted");
     assert!(swift.since(mark).is_empty());
-    let client = wharfinger_test_support::Client::plain(swift.port());
+    let client = Client::plain(swift.port());
     let target = format!("/v1/{}/{container}/theirs%2520x?multipart-manifest=get", swift.account());
     let request =
         Request::new("PUT", &target).header("X-Auth-Token", swift.token()).body(b"counted".as_slice());
@@ -104,7 +107,7 @@ fn servers_stop_hang_and_come_back() {
     swift.resume(Server::Object(0));
     comes_back("the object server to go on");
     swift.stop_server(Server::Proxy);
-    let refused = wharfinger_test_support::Client::plain(swift.port()).connect();
+    let refused = Client::plain(swift.port()).connect();
     assert!(refused.is_err());
     swift.start_server(Server::Proxy);
     comes_back("the proxy to be back");
@@ -114,7 +117,7 @@ fn servers_stop_hang_and_come_back() {
 fn an_expired_token_is_refused() {
     let swift = SwiftCluster::start();
     let token = swift.token();
-    let client = wharfinger_test_support::Client::plain(swift.port());
+    let client = Client::plain(swift.port());
     let target = format!("/v1/{}", swift.account());
     let ask = || client.send(&Request::new("GET", &target).header("X-Auth-Token", &token)).unwrap().status;
     assert_eq!(ask(), 204);
@@ -163,7 +166,7 @@ fn keystone_issues_tokens_that_swift_takes() {
     let container = swift.fresh_container();
     swift.put(&container, "object", b"of a project");
     assert_eq!(swift.object_files(&container, "object").len(), 1);
-    let client = wharfinger_test_support::Client::plain(swift.port());
+    let client = Client::plain(swift.port());
     let target = format!("/v1/{}/{container}/object", swift.account());
     let read = |token: &str| {
         client.send(&Request::new("GET", &target).header("X-Auth-Token", token)).unwrap().status
@@ -215,4 +218,37 @@ fn what_we_believe_of_skewed_clocks_is_true() {
     for fact in facts().into_iter().filter(|fact| fact.needs == Needs::ClientTimestamps) {
         (fact.prove)(&Probe::new(&url, &token));
     }
+}
+
+#[test]
+fn a_cluster_ends_when_it_is_dropped_and_when_its_process_is_killed() {
+    const CHILD: &str = "WHARFINGER_TEST_CLUSTER_OF_CHILD";
+    const NAME: &str = "a_cluster_ends_when_it_is_dropped_and_when_its_process_is_killed";
+    if let Some(file) = std::env::var_os(CHILD) {
+        let swift = SwiftCluster::shared(Pipeline::Full);
+        let unfinished = Path::new(&file).with_extension("unfinished");
+        std::fs::write(&unfinished, format!("{} {}", swift.port(), swift.home().display())).unwrap();
+        std::fs::rename(unfinished, file).unwrap();
+        pause(Duration::from_secs(300));
+        panic!("nobody killed this process");
+    }
+    let is_gone = |port: u16, home: &Path| Client::plain(port).connect().is_err() && !home.exists();
+    let swift = SwiftCluster::start();
+    let (port, home) = (swift.port(), swift.home().to_owned());
+    assert!(!is_gone(port, &home));
+    drop(swift);
+    assert!(is_gone(port, &home));
+
+    let work = tempfile::tempdir().unwrap();
+    let file = work.path().join("cluster");
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let command = command.args(["--exact", NAME, "--nocapture"]).env(CHILD, &file);
+    let mut child = Process::spawn(command, &work.path().join("log"));
+    child.wait_ready(Duration::from_secs(60), || file.exists());
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (port, home) = text.split_once(' ').unwrap();
+    let (port, home): (u16, &Path) = (port.parse().unwrap(), Path::new(home));
+    assert!(!is_gone(port, home));
+    child.signal(Signal::KILL);
+    wait_until("the servers to end with the process", Duration::from_secs(20), || is_gone(port, home));
 }
