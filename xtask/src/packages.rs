@@ -23,7 +23,10 @@ const PACKAGES: [(&str, &str); 17] = [
     ("swift-object", "/usr/bin/swift-object-server"),
     ("memcached", "/usr/bin/memcached"),
     ("keystone", "/usr/bin/keystone-wsgi-public"),
-    ("python3-keystonemiddleware", "/usr/lib/python3/dist-packages/keystonemiddleware/auth_token/__init__.py"),
+    (
+        "python3-keystonemiddleware",
+        "/usr/lib/python3/dist-packages/keystonemiddleware/auth_token/__init__.py",
+    ),
     ("redis-server", "/usr/bin/redis-server"),
     ("groff-base", "/usr/bin/groff"),
 ];
