@@ -8,8 +8,15 @@ use crate::run::{self, Steps, cargo, number_before};
 use crate::{deny, go, packages, structure};
 
 /// End-to-end tests that run one after another on the whole machine, after the others.
-const HEAVY: [&str; 6] =
-    ["conformance", "interop_distribution", "clients", "disk_full", "packages", "swift_clusters"];
+const HEAVY: [&str; 7] = [
+    "conformance",
+    "interop_distribution",
+    "clients",
+    "disk_full",
+    "packages",
+    "swift_clusters",
+    "swift_push_pull",
+];
 
 /// Runs everything, or only what needs nothing but cargo.
 pub(crate) fn test(quick: bool) -> Result<()> {

@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use http::HeaderMap;
+use tokio::sync::OnceCell;
 use wharfinger_swift::{Client, Container, ErrorKind, Manifest, ObjectInfo, Put, Read};
 
 use crate::error::optional;
@@ -73,6 +74,8 @@ pub(crate) struct Inner {
     names: Names,
     options: SwiftOptions,
     lists: SegmentLists,
+    /// Set once the container was seen.
+    prepared: OnceCell<()>,
 }
 
 impl fmt::Debug for Inner {
@@ -89,23 +92,37 @@ impl Swift {
     pub fn new(client: Client, options: SwiftOptions) -> Result<Swift, wharfinger_swift::Error> {
         let container = client.container(&options.container)?;
         let names = Names::new(&options.prefix);
-        let inner = Inner { client, container, names, options, lists: SegmentLists::default() };
+        let inner = Inner {
+            client,
+            container,
+            names,
+            options,
+            lists: SegmentLists::default(),
+            prepared: OnceCell::new(),
+        };
         Ok(Swift { inner: Arc::new(inner) })
     }
 
     /// Makes sure that the container is there, and makes it where that is allowed, as Distribution does at its start.
+    /// The first write does so by itself.
     pub async fn prepare(&self) -> Result<(), wharfinger_swift::Error> {
-        let container = &self.inner.container;
-        match container.info().await {
-            Err(error) if error.kind() == ErrorKind::NotFound && self.inner.options.writable => {
-                container.create(&HeaderMap::new()).await
-            }
-            other => other.map(drop),
-        }
+        self.inner.prepare().await
     }
 }
 
 impl Inner {
+    async fn prepare(&self) -> Result<(), wharfinger_swift::Error> {
+        let look = async {
+            match self.container.info().await {
+                Err(error) if error.kind() == ErrorKind::NotFound && self.options.writable => {
+                    self.container.create(&HeaderMap::new()).await
+                }
+                other => other.map(drop),
+            }
+        };
+        self.prepared.get_or_try_init(|| look).await.copied()
+    }
+
     /// Looks at an object; where it is not found, once more at all its copies.
     async fn look(&self, name: &str, newest: bool) -> Result<ObjectInfo, wharfinger_swift::Error> {
         match self.container.head(name, &Read { newest, ..Read::default() }).await {
@@ -247,9 +264,11 @@ impl Store for Swift {
 
     async fn put(&self, key: &Key, bytes: Bytes, _durability: Durability) -> Result<()> {
         legal(Operation::Put, key)?;
+        let failed = |error| error::of(Operation::Put, key, error);
+        self.inner.prepare().await.map_err(failed)?;
         let name = self.inner.names.object(key);
         let stored = self.inner.container.put(&name, bytes, &Put::default()).await;
-        stored.map(drop).map_err(|error| error::of(Operation::Put, key, error))
+        stored.map(drop).map_err(failed)
     }
 
     async fn delete(&self, key: &Key, _options: Delete) -> Result<bool> {
@@ -291,6 +310,7 @@ impl Store for Swift {
             let last = Segments::staged(&self.inner, key, &parts);
             self.inner.compare_last(Operation::Stage, key, &last).await?;
         }
+        self.inner.prepare().await.map_err(|failure| error::of(Operation::Stage, key, failure))?;
         Ok(Box::new(stage::SwiftStage::new(self.inner.clone(), key.clone(), parts)))
     }
 

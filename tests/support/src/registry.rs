@@ -110,7 +110,8 @@ impl Builder {
     #[must_use]
     pub fn swift(mut self, swift: &SwiftCluster, container: &str) -> Builder {
         self.config.use_swift(swift.storage_config(container));
-        self
+        let socket = self.work.path().join("admin.sock");
+        self.set("admin.socket", socket.to_string_lossy().into_owned())
     }
 
     /// Remembers blobs in Redis, with the short time limits that Distribution does not have by default.
