@@ -97,8 +97,10 @@ fn end_to_end() -> Vec<String> {
 /// `--test NAME` for the integration tests of the crates.
 fn library_tests() -> Vec<String> {
     let mut names = test_names("wharfinger/tests");
-    for entry in fs::read_dir(run::root().join("crates")).into_iter().flatten().flatten() {
-        names.extend(test_names(&format!("crates/{}/tests", entry.file_name().to_string_lossy())));
+    for parent in ["crates", "fakes"] {
+        for entry in fs::read_dir(run::root().join(parent)).into_iter().flatten().flatten() {
+            names.extend(test_names(&format!("{parent}/{}/tests", entry.file_name().to_string_lossy())));
+        }
     }
     names.into_iter().flat_map(|name| ["--test".to_owned(), name]).collect()
 }
