@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use wharfinger_swift::{Auth, Client, Container, Options, Retry, Timeouts};
 
 /// A request as it came.
@@ -58,6 +59,12 @@ pub(crate) fn object(body: &[u8], etag: &str) -> Reply {
     Reply::Answer(200, vec![("etag", format!("\"{etag}\""))], body.to_vec())
 }
 
+trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+
+type Socket = BufStream<Box<dyn Connection>>;
+
 type Script = dyn Fn(&Seen, usize) -> Reply + Send + Sync;
 
 /// The server, with everything that it was asked.
@@ -88,11 +95,27 @@ impl Server {
         life: u64,
         script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static,
     ) -> Server {
+        Server::run(life, None, Box::new(script)).await
+    }
+
+    /// As `start`, with TLS on `localhost`.
+    pub(crate) async fn with_tls(
+        config: rustls::ServerConfig,
+        script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static,
+    ) -> Server {
+        Server::run(86_400, Some(TlsAcceptor::from(Arc::new(config))), Box::new(script)).await
+    }
+
+    async fn run(life: u64, tls: Option<TlsAcceptor>, script: Box<Script>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let address = listener.local_addr().expect("an address");
+        let url = match &tls {
+            Some(_) => format!("https://localhost:{}", address.port()),
+            None => format!("http://{address}"),
+        };
         let state = Arc::new(State {
             url: url.clone(),
-            script: Box::new(script),
+            script,
             seen: Mutex::default(),
             asked: AtomicUsize::new(0),
             tokens: AtomicUsize::new(0),
@@ -101,8 +124,17 @@ impl Server {
         let server = Server { url, state: Arc::clone(&state) };
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let state = Arc::clone(&state);
-                tokio::spawn(async move { state.serve(socket).await });
+                let (state, tls) = (Arc::clone(&state), tls.clone());
+                tokio::spawn(async move {
+                    let socket: Box<dyn Connection> = match tls {
+                        None => Box::new(socket),
+                        Some(tls) => match tls.accept(socket).await {
+                            Ok(socket) => Box::new(socket),
+                            Err(_) => return,
+                        },
+                    };
+                    state.serve(socket).await;
+                });
             }
         });
         server
@@ -155,7 +187,7 @@ impl Server {
 }
 
 impl State {
-    async fn serve(&self, socket: TcpStream) {
+    async fn serve(&self, socket: Box<dyn Connection>) {
         let mut socket = BufStream::new(socket);
         while let Some(seen) = head(&mut socket).await {
             if self.reply(&mut socket, seen).await.is_none() {
@@ -165,7 +197,7 @@ impl State {
     }
 
     /// None when the connection is to be closed.
-    async fn reply(&self, socket: &mut BufStream<TcpStream>, mut seen: Seen) -> Option<()> {
+    async fn reply(&self, socket: &mut Socket, mut seen: Seen) -> Option<()> {
         if seen.target == "/auth/v1.0" {
             let token = format!("token-{}", self.tokens.fetch_add(1, Ordering::SeqCst) + 1);
             let headers = [
@@ -230,7 +262,7 @@ impl State {
     }
 }
 
-async fn head(socket: &mut BufStream<TcpStream>) -> Option<Seen> {
+async fn head(socket: &mut Socket) -> Option<Seen> {
     let mut line = String::new();
     if socket.read_line(&mut line).await.ok()? == 0 {
         return None;
@@ -253,7 +285,7 @@ async fn head(socket: &mut BufStream<TcpStream>) -> Option<Seen> {
 
 impl Seen {
     /// Reads at most `most` bytes of the body, after asking for it where the client waits for that.
-    async fn read(&mut self, socket: &mut BufStream<TcpStream>, most: usize) {
+    async fn read(&mut self, socket: &mut Socket, most: usize) {
         if !self.body.is_empty() {
             return;
         }
@@ -269,7 +301,7 @@ impl Seen {
         };
     }
 
-    async fn take(&mut self, socket: &mut BufStream<TcpStream>, count: usize) -> bool {
+    async fn take(&mut self, socket: &mut Socket, count: usize) -> bool {
         let mut piece = vec![0; 4096];
         let mut left = count;
         while left > 0 {
@@ -285,7 +317,7 @@ impl Seen {
         true
     }
 
-    async fn chunks(&mut self, socket: &mut BufStream<TcpStream>, most: usize) -> bool {
+    async fn chunks(&mut self, socket: &mut Socket, most: usize) -> bool {
         while self.body.len() < most {
             let mut line = String::new();
             if socket.read_line(&mut line).await.unwrap_or(0) == 0 {
@@ -304,7 +336,7 @@ impl Seen {
 }
 
 async fn answer(
-    socket: &mut BufStream<TcpStream>,
+    socket: &mut Socket,
     method: &str,
     status: u16,
     headers: &[(&'static str, String)],
