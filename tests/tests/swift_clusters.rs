@@ -1,11 +1,15 @@
 //! The real Swift under the other tests: it starts, it can be disturbed, and its log tells what reached it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
+use serde_json::json;
 use wharfinger_test_support::{
-    DockerRegistry, Image, Pipeline, ProxyRequest, RedisServer, Request, Server, Style, SwiftCluster, bytes,
-    wait_until,
+    Client, DockerRegistry, Image, Needs, Pipeline, Probe, Process, ProxyRequest, RedisServer, Request,
+    Server, Style, SwiftCluster, bytes, facts, pause, prove_facts, wait_until,
 };
 
 #[test]
@@ -18,7 +22,7 @@ fn each_pipeline_starts_stores_an_object_and_says_what_it_offers() {
         assert_eq!(swift.get(&container, "a/b%20c").expect(200).body, body);
         assert_eq!(swift.list(&container), ["a/b c"]);
         assert_eq!(swift.object_files(&container, "a/b c").len(), 1);
-        let info = wharfinger_test_support::Client::plain(swift.port()).send(&Request::new("GET", "/info"));
+        let info = Client::plain(swift.port()).send(&Request::new("GET", "/info"));
         let info = info.unwrap().expect(200).json();
         for name in ["slo", "bulk_delete"] {
             assert_eq!(info.get(name).is_some(), offered, "{name} in {info}");
@@ -37,7 +41,7 @@ fn the_access_log_tells_what_clients_asked_for_and_nothing_of_ours() {
     let mark = swift.mark();
     swift.put(&container, "ours", b"not counted");
     assert!(swift.since(mark).is_empty());
-    let client = wharfinger_test_support::Client::plain(swift.port());
+    let client = Client::plain(swift.port());
     let target = format!("/v1/{}/{container}/theirs%2520x?multipart-manifest=get", swift.account());
     let request =
         Request::new("PUT", &target).header("X-Auth-Token", swift.token()).body(b"counted".as_slice());
@@ -103,7 +107,7 @@ fn servers_stop_hang_and_come_back() {
     swift.resume(Server::Object(0));
     comes_back("the object server to go on");
     swift.stop_server(Server::Proxy);
-    let refused = wharfinger_test_support::Client::plain(swift.port()).connect();
+    let refused = Client::plain(swift.port()).connect();
     assert!(refused.is_err());
     swift.start_server(Server::Proxy);
     comes_back("the proxy to be back");
@@ -113,7 +117,7 @@ fn servers_stop_hang_and_come_back() {
 fn an_expired_token_is_refused() {
     let swift = SwiftCluster::start();
     let token = swift.token();
-    let client = wharfinger_test_support::Client::plain(swift.port());
+    let client = Client::plain(swift.port());
     let target = format!("/v1/{}", swift.account());
     let ask = || client.send(&Request::new("GET", &target).header("X-Auth-Token", &token)).unwrap().status;
     assert_eq!(ask(), 204);
@@ -154,4 +158,97 @@ fn docker_registry_pushes_and_pulls_through_swift_and_redis() {
     drop(redirecting);
     let printed = DockerRegistry::garbage_collect_swift(swift, &container, &[]);
     assert!(printed.contains("0 blobs and 0 manifests eligible for deletion"), "{printed}");
+}
+
+#[test]
+fn keystone_issues_tokens_that_swift_takes() {
+    let swift = SwiftCluster::builder().keystone().start();
+    let container = swift.fresh_container();
+    swift.put(&container, "object", b"of a project");
+    assert_eq!(swift.object_files(&container, "object").len(), 1);
+    let client = Client::plain(swift.port());
+    let target = format!("/v1/{}/{container}/object", swift.account());
+    let read = |token: &str| {
+        client.send(&Request::new("GET", &target).header("X-Auth-Token", token)).unwrap().status
+    };
+    let keystone = swift.keystone();
+    let credential = keystone.application_credential();
+    let by_credential = json!({ "identity": {
+        "methods": ["application_credential"],
+        "application_credential": { "id": credential.id, "secret": credential.secret },
+    } });
+    let trust = keystone.trust();
+    let by_trust = json!({
+        "identity": {
+            "methods": ["password"],
+            "password": { "user": {
+                "name": trust.trustee, "password": trust.password, "domain": { "name": keystone.domain() },
+            } },
+        },
+        "scope": { "OS-TRUST:trust": { "id": trust.id } },
+    });
+    let tokens = [keystone.token(), keystone.issue(&by_credential), keystone.issue(&by_trust)];
+    assert_eq!(tokens.each_ref().map(|token| read(token)), [200, 200, 200]);
+    assert_eq!(read("no token"), 401);
+    swift.expire_tokens();
+    assert_eq!(tokens.each_ref().map(|token| read(token)), [401, 401, 401]);
+    assert_eq!(swift.get(&container, "object").status, 200);
+
+    let registry = DockerRegistry::on_swift(&swift, "registry");
+    registry.api().push_image("some/thing", "latest", &Image::small(8));
+    registry.api().pull("some/thing", "latest");
+}
+
+#[test]
+fn what_we_believe_of_swift_is_true_with_slo_and_bulk() {
+    let swift = SwiftCluster::shared(Pipeline::Full);
+    prove_facts(&swift.storage_url(), &swift.token(), &[Needs::Slo, Needs::Bulk]);
+}
+
+#[test]
+fn what_we_believe_of_swift_is_true_without_slo_and_bulk() {
+    let swift = SwiftCluster::shared(Pipeline::Wikimedia);
+    prove_facts(&swift.storage_url(), &swift.token(), &[]);
+}
+
+#[test]
+fn what_we_believe_of_skewed_clocks_is_true() {
+    let swift = SwiftCluster::builder().client_timestamps(true).start();
+    let (url, token) = (swift.storage_url(), swift.token());
+    for fact in facts().into_iter().filter(|fact| fact.needs == Needs::ClientTimestamps) {
+        (fact.prove)(&Probe::new(&url, &token));
+    }
+}
+
+#[test]
+fn a_cluster_ends_when_it_is_dropped_and_when_its_process_is_killed() {
+    const CHILD: &str = "WHARFINGER_TEST_CLUSTER_OF_CHILD";
+    const NAME: &str = "a_cluster_ends_when_it_is_dropped_and_when_its_process_is_killed";
+    if let Some(file) = std::env::var_os(CHILD) {
+        let swift = SwiftCluster::shared(Pipeline::Full);
+        let unfinished = Path::new(&file).with_extension("unfinished");
+        std::fs::write(&unfinished, format!("{} {}", swift.port(), swift.home().display())).unwrap();
+        std::fs::rename(unfinished, file).unwrap();
+        pause(Duration::from_secs(300));
+        panic!("nobody killed this process");
+    }
+    let is_gone = |port: u16, home: &Path| Client::plain(port).connect().is_err() && !home.exists();
+    let swift = SwiftCluster::start();
+    let (port, home) = (swift.port(), swift.home().to_owned());
+    assert!(!is_gone(port, &home));
+    drop(swift);
+    assert!(is_gone(port, &home));
+
+    let work = tempfile::tempdir().unwrap();
+    let file = work.path().join("cluster");
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let command = command.args(["--exact", NAME, "--nocapture"]).env(CHILD, &file);
+    let mut child = Process::spawn(command, &work.path().join("log"));
+    child.wait_ready(Duration::from_secs(60), || file.exists());
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (port, home) = text.split_once(' ').unwrap();
+    let (port, home): (u16, &Path) = (port.parse().unwrap(), Path::new(home));
+    assert!(!is_gone(port, home));
+    child.signal(Signal::KILL);
+    wait_until("the servers to end with the process", Duration::from_secs(20), || is_gone(port, home));
 }

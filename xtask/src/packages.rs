@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::run;
 
 /// A package and a file that shows that it is installed.
-const PACKAGES: [(&str, &str); 15] = [
+const PACKAGES: [(&str, &str); 17] = [
     ("docker-registry", "/usr/bin/docker-registry"),
     ("skopeo", "/usr/bin/skopeo"),
     ("podman", "/usr/bin/podman"),
@@ -22,6 +22,8 @@ const PACKAGES: [(&str, &str); 15] = [
     ("swift-container", "/usr/bin/swift-container-server"),
     ("swift-object", "/usr/bin/swift-object-server"),
     ("memcached", "/usr/bin/memcached"),
+    ("keystone", "/usr/bin/keystone-wsgi-public"),
+    ("python3-keystonemiddleware", "/usr/lib/python3/dist-packages/keystonemiddleware/auth_token/__init__.py"),
     ("redis-server", "/usr/bin/redis-server"),
     ("groff-base", "/usr/bin/groff"),
 ];

@@ -64,7 +64,8 @@ pub(crate) fn log_in(exchange: &Exchange) -> Reply {
     let key = head.header("x-auth-key").or_else(|| head.header("x-storage-pass"));
     let known = |user: &User| Some(&*user.name) == name && Some(&*user.key) == key;
     let Some(user) = options.users.iter().position(known) else {
-        return Reply::status(401).header("Www-Authenticate", "Swift realm=\"unknown\"");
+        let account = name.and_then(|name| name.split_once(':')).map_or("unknown", |(account, _)| account);
+        return Reply::status(401).header("Www-Authenticate", format!("Swift realm=\"{account}\""));
     };
     let mut state = exchange.cluster.state.lock();
     let now = state.clocks.true_time();

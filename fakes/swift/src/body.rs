@@ -76,6 +76,23 @@ impl ReplyBody {
         self.end = end;
     }
 
+    /// How many bytes are out when a sender that collects at least `buffered` bytes loses the rest.
+    pub(crate) fn flushed(&self, buffered: u64) -> u64 {
+        let (mut flushed, mut pending) = (0, 0);
+        for piece in &self.pieces {
+            pending += piece.bytes.len() as u64;
+            if pending >= buffered {
+                flushed += std::mem::take(&mut pending);
+            }
+        }
+        flushed
+    }
+
+    /// How the body ends.
+    pub(crate) fn end(&self) -> End {
+        self.end
+    }
+
     /// What the head announces.
     pub(crate) fn announced_length(&self) -> Option<u64> {
         self.length

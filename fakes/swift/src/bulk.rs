@@ -22,7 +22,7 @@ struct Outcome {
 pub(crate) async fn delete(exchange: &mut Exchange) -> Result<Reply, Stop> {
     let plain = exchange.head.header("content-type").is_none_or(|kind| kind.starts_with("text/plain"));
     if exchange.head.content_length().is_none() && !exchange.head.chunked() {
-        let refused = Some((411, "Content-Length header required.".to_owned()));
+        let refused = Some((411, String::new()));
         return Ok(answer(exchange, &Outcome { refused, ..Outcome::default() }));
     }
     let body = exchange.read_body(BODY_LIMIT).await?;

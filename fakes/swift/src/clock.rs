@@ -14,6 +14,13 @@ pub(crate) const TICKS: u64 = 100_000;
 pub struct Timestamp(pub(crate) u64);
 
 impl Timestamp {
+    /// Reads `1764015772.12345`.
+    pub(crate) fn parse(text: &str) -> Option<Timestamp> {
+        let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let fraction: u64 = format!("{fraction:0<5}").get(..5)?.parse().ok()?;
+        Some(Timestamp(seconds.parse::<u64>().ok()? * TICKS + fraction))
+    }
+
     /// Whole seconds since 1970, rounded down.
     pub fn seconds(self) -> u64 {
         self.0 / TICKS
@@ -109,6 +116,7 @@ mod tests {
     fn moments_are_written_as_swift_writes_them() {
         let moment = Timestamp(176_401_577_212_345);
         assert_eq!(moment.to_string(), "1764015772.12345");
+        assert_eq!(Timestamp::parse("1764015772.12345"), Some(moment));
         assert_eq!(moment.iso(), "2025-11-24T20:22:52.123450");
         assert_eq!(http_date(moment.seconds_up()), "Mon, 24 Nov 2025 20:22:53 GMT");
     }

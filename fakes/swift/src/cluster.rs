@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use crate::body::ReplyBody;
+use crate::clock::Timestamp;
 use crate::exchange::{Exchange, Stop};
 use crate::faults::Faults;
 use crate::http::{Head, Reply, parse_query, unquote};
@@ -95,7 +96,7 @@ impl Cluster {
         let number = exchange.head.number;
         let answered = match &target {
             Some(target) => answer(&mut exchange, target).await,
-            None => Ok(Reply::message(412, "Invalid UTF8 or contains NULL")),
+            None => Ok(Reply::html(412, "Invalid UTF8 or contains NULL")),
         };
         let reply = match answered {
             Ok(reply) => reply,
@@ -109,7 +110,8 @@ impl Cluster {
             }
         };
         self.note(number, reply.status.as_u16());
-        write(reply, &transaction)
+        let bodiless = exchange.head.method == http::Method::HEAD && !reply.is_success();
+        write(if bodiless { reply.text("") } else { reply }, &transaction)
     }
 
     /// Numbers a request, carries out what is due by then, and draws its faults.
@@ -133,13 +135,15 @@ impl Cluster {
                 status: None,
                 transaction: transaction.clone(),
             });
+            let own = parts.headers.get("x-timestamp").filter(|_| self.options.client_timestamps);
+            let own = own.and_then(|value| value.to_str().ok()).and_then(Timestamp::parse);
             let head = Head {
                 number,
                 front_end,
                 method: parts.method,
                 query: parse_query(&query),
                 headers: parts.headers,
-                started: state.clocks.now(front_end),
+                started: own.unwrap_or_else(|| state.clocks.now(front_end)),
                 transaction,
                 raw_path,
             };

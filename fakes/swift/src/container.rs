@@ -47,13 +47,13 @@ pub(crate) fn answer(exchange: &Exchange, name: &str) -> Reply {
 fn create(state: &mut State, name: &str, started: Timestamp, headers: &HeaderMap) -> Reply {
     if name.len() > NAME_LIMIT {
         let text = format!("Container name length of {} longer than {NAME_LIMIT}", name.len());
-        return Reply::message(400, text);
+        return Reply::html(400, text);
     }
     let status = if state.container(name).is_some() { 202 } else { 201 };
     let fresh = || Container { created: started, ..Container::default() };
     let container = state.containers.entry(name.to_owned()).or_insert_with(fresh);
     change(&mut container.metadata, headers, "container");
-    if status == 201 { Reply::bare(201) } else { Reply::status(202) }
+    Reply::status(status)
 }
 
 /// Deletes an empty container; gives the status.

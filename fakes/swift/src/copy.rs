@@ -14,7 +14,7 @@ use crate::state::Slo;
 pub(crate) async fn copy(exchange: &mut Exchange, container: &str, name: &str) -> Result<Reply, Stop> {
     let (source, target) = if exchange.head.method.as_str() == "COPY" {
         let Some(destination) = exchange.head.header("destination") else {
-            return Ok(Reply::message(412, "Destination header required"));
+            return Ok(Reply::html(412, "Destination header required"));
         };
         let target = path(destination, "Destination")?;
         ((container.to_owned(), name.to_owned()), target)
@@ -32,13 +32,16 @@ pub(crate) async fn copy(exchange: &mut Exchange, container: &str, name: &str) -
     begin(exchange, &target.0, &target.1)?;
     let modified = read.get("Last-Modified").unwrap_or_default().to_owned();
     let parts = parts(exchange, &source, read)?;
-    let kept = parts.kept.clone();
+    let (kept, delete_at) = (parts.kept.clone(), parts.delete_at);
     let mut reply = store(exchange, &target.0, &target.1, parts).await?;
     if reply.status == 201 {
         reply = reply
             .header("X-Copied-From-Account", &*exchange.cluster.options.account)
             .header("X-Copied-From", quote(&format!("{}/{}", source.0, source.1)))
             .header("X-Copied-From-Last-Modified", modified);
+        if let Some(at) = delete_at {
+            reply = reply.header("X-Delete-At", at.to_string());
+        }
         for (header, value) in kept.iter().filter(|(header, _)| header.starts_with("x-object-meta-")) {
             reply = reply.header(header, &**value);
         }
@@ -55,7 +58,7 @@ fn path(value: &str, header: &str) -> Result<(String, String), Reply> {
         }
         _ => {
             let text = format!("{header} header must be of the form <container name>/<object name>");
-            Err(Reply::message(412, text))
+            Err(Reply::html(412, text))
         }
     }
 }
@@ -89,7 +92,7 @@ fn parts(exchange: &Exchange, source: &(String, String), read: Reply) -> Result<
     }
     let raw = head.parameter("multipart-manifest") == Some("get");
     let mut kept: BTreeMap<String, String> = BTreeMap::new();
-    let mut content_type = None;
+    let (mut content_type, mut delete_at) = (None, None);
     for (name, value) in &read.headers {
         let lower = name.to_ascii_lowercase();
         let taken = lower.starts_with("x-object-meta-")
@@ -97,6 +100,9 @@ fn parts(exchange: &Exchange, source: &(String, String), read: Reply) -> Result<
             || (lower == "x-object-manifest" && raw);
         if lower == "content-type" {
             content_type = Some(value.clone());
+        }
+        if lower == "x-delete-at" && !head.says_yes("x-fresh-metadata") {
+            delete_at = value.parse().ok();
         }
         if taken && !head.says_yes("x-fresh-metadata") {
             kept.insert(lower, value.clone());
@@ -122,5 +128,5 @@ fn parts(exchange: &Exchange, source: &(String, String), read: Reply) -> Result<
             content_type = Some(object.content_type.clone());
         }
     }
-    Ok(Parts { content, slo, kept, content_type })
+    Ok(Parts { content, slo, kept, content_type, delete_at })
 }

@@ -37,15 +37,15 @@ pub(crate) fn read(
         selected = ranges.select(size);
     }
     if selected == Selected::Unsatisfiable {
-        return unsatisfiable(size);
+        return unsatisfiable(&Reply::status(416).header("Accept-Ranges", "bytes"), size);
     }
     let mut reply = describe(object);
     let etag = hashed(page.iter().map(|(_, _, hash)| hash.as_str()));
-    let tag = if complete { etag.clone() } else { object.etag.clone() };
+    let tag = if complete { format!("\"{etag}\"") } else { object.etag.clone() };
     if let Some(refused) = conditions(head, &tag, &reply) {
         return refused;
     }
-    reply = reply.header("Etag", if complete { format!("\"{etag}\"") } else { tag });
+    reply = reply.header("Etag", tag);
     let (start, end, length) = match selected {
         Selected::Part(start, end) => (start, end, Some(end - start)),
         _ if complete => (0, u64::MAX, Some(size)),

@@ -55,6 +55,8 @@ pub(crate) fn md5_hex(bytes: &[u8]) -> String {
     hex::encode(Md5::digest(bytes))
 }
 
+const HTML: &str = "text/html; charset=UTF-8";
+
 /// The head of a request, taken apart.
 #[derive(Debug)]
 pub(crate) struct Head {
@@ -133,11 +135,18 @@ impl Reply {
         let status = code(status);
         let reply = Reply { status, headers: Vec::new(), body: ReplyBody::empty() };
         match explanation(status.as_u16()) {
-            Some((title, text)) => reply
-                .header("Content-Type", "text/html; charset=UTF-8")
-                .text(format!("<html><h1>{title}</h1><p>{text}</p></html>")),
-            None => reply,
+            Some((title, text)) => {
+                reply.header("Content-Type", HTML).text(format!("<html><h1>{title}</h1><p>{text}</p></html>"))
+            }
+            None => reply.header("Content-Type", HTML),
         }
+    }
+
+    /// As [`Reply::message`], called HTML though it is none, as many of Swift's are.
+    pub(crate) fn html(status: u16, text: impl Into<String>) -> Reply {
+        Reply { status: code(status), headers: Vec::new(), body: ReplyBody::empty() }
+            .header("Content-Type", HTML)
+            .text(text.into())
     }
 
     /// An answer of that status with a text of its own.
@@ -195,6 +204,11 @@ pub(crate) fn status_line(status: u16) -> String {
         _ => code(status).canonical_reason().unwrap_or("Unknown"),
     };
     format!("{status} {reason}")
+}
+
+/// The same words as on the page, in two lines of text.
+pub(crate) fn words(status: u16) -> String {
+    explanation(status).map_or_else(String::new, |(title, text)| format!("{title}\n{text}"))
 }
 
 fn code(status: u16) -> StatusCode {

@@ -12,7 +12,8 @@
 //! [`Rule`]s inject faults, drawn from [`Options::seed`]: the same seed, rules and sequence of requests give the same
 //! faults. [`FakeSwift::events`] says what was injected, [`FakeSwift::requests`] what came in.
 //!
-//! Not there: Keystone, ACLs, versioning, symlinks, container sync, `multipart/byteranges`, dates as conditions.
+//! Not there: Keystone, ACLs, versioning, symlinks, container sync, several ranges of an SLO, dates as conditions,
+//! content types guessed from names.
 
 #![allow(
     clippy::expect_used,

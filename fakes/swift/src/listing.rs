@@ -30,7 +30,7 @@ impl Query {
         let text = |name: &str| head.parameter(name).unwrap_or_default().to_owned();
         let limit = head.parameter("limit").and_then(|limit| limit.parse().ok()).unwrap_or(page_limit);
         if limit > page_limit {
-            return Err(Reply::message(412, format!("Maximum limit is {page_limit}")));
+            return Err(Reply::html(412, format!("Maximum limit is {page_limit}")));
         }
         let mut query = Query {
             limit,

@@ -9,10 +9,14 @@ use crate::clock::{Timestamp, http_date};
 use crate::exchange::{Exchange, Stop};
 use crate::faults::Fault;
 use crate::http::{Head, Reply, md5_hex, unquote};
+use crate::options::Pipeline;
 use crate::state::{Object, Slo};
 
 /// Longest name of an object, in bytes.
 const NAME_LIMIT: usize = 1024;
+
+/// The latest time that Swift knows, in seconds; later ones are taken for it.
+const LATEST: u64 = 9_999_999_999;
 
 /// Headers besides user metadata that an object keeps.
 const KEPT: [&str; 8] = [
@@ -38,12 +42,19 @@ pub(crate) async fn put(exchange: &mut Exchange, container: &str, name: &str) ->
         None if !head.chunked() => return Ok(Reply::message(411, "Missing Content-Length header.")),
         _ => {}
     }
+    let full = exchange.cluster.options.pipeline == Pipeline::Full;
+    if full && head.header("x-static-large-object").is_some() {
+        let text = "X-Static-Large-Object is a reserved header. To create a static large object add query param \
+                    multipart-manifest=put.";
+        return Ok(Reply::html(400, text));
+    }
     if let Some(manifest) = head.header("x-object-manifest") {
         check_manifest(manifest)?;
     }
     let content = exchange.read_body(limit).await?;
     let kept = kept_headers(&exchange.head.headers);
-    store(exchange, container, name, Parts { content, slo: None, kept, content_type: None }).await
+    store(exchange, container, name, Parts { content, slo: None, kept, content_type: None, delete_at: None })
+        .await
 }
 
 /// What a PUT stores besides what its own head says.
@@ -54,6 +65,8 @@ pub(crate) struct Parts {
     pub(crate) kept: BTreeMap<String, String>,
     /// In place of the `Content-Type` of the request.
     pub(crate) content_type: Option<String>,
+    /// Where the request says nothing of it.
+    pub(crate) delete_at: Option<u64>,
 }
 
 /// What is checked before the body of a PUT is asked for.
@@ -94,7 +107,8 @@ pub(crate) async fn store(
     let etag = md5_hex(&parts.content);
     let expected = head.header("etag").map(|value| value.trim_matches('"').to_ascii_lowercase());
     if parts.slo.is_none() && expected.is_some_and(|expected| expected != etag) {
-        return Ok(Reply::status(422));
+        let modified = http_date(head.started.seconds_up());
+        return Ok(Reply::status(422).header("Last-Modified", modified));
     }
     let content_type = parts.content_type.or_else(|| head.header("content-type").map(str::to_owned));
     let object = Object {
@@ -104,10 +118,11 @@ pub(crate) async fn store(
         content: parts.content,
         content_type: content_type.unwrap_or_else(|| "application/octet-stream".into()),
         headers: parts.kept,
-        delete_at: delete_at(head)?,
+        delete_at: delete_at(head)?.or(parts.delete_at),
         slo: parts.slo,
         damaged: false,
     };
+    let shown = object.slo.as_ref().map_or(etag, |slo| format!("\"{}\"", slo.etag));
     exchange.dawdle().await;
     let mut state = exchange.cluster.state.lock();
     if let Some((delay, restamp)) = exchange.late() {
@@ -117,10 +132,7 @@ pub(crate) async fn store(
         return Err(Stop::Reset);
     }
     state.land(container, name, object, exchange.row_fate());
-    Ok(Reply::status(201)
-        .text("")
-        .header("Etag", etag)
-        .header("Last-Modified", http_date(head.started.seconds_up())))
+    Ok(Reply::status(201).header("Etag", shown).header("Last-Modified", http_date(head.started.seconds_up())))
 }
 
 /// `POST /v1/ACCOUNT/CONTAINER/OBJECT`: replaces what metadata there was.
@@ -161,8 +173,8 @@ pub(crate) async fn delete(exchange: &Exchange, container: &str, name: &str) -> 
     let condition = match exchange.head.header("x-if-delete-at") {
         None => None,
         Some(text) => match text.trim().parse::<u64>() {
-            Ok(at) => Some(at),
-            Err(_) => return Ok(Reply::message(400, "Bad X-If-Delete-At header value")),
+            Ok(at) if at <= LATEST => Some(at),
+            _ => return Ok(Reply::html(400, "Bad X-If-Delete-At header value")),
         },
     };
     exchange.dawdle().await;
@@ -188,7 +200,7 @@ pub(crate) async fn delete(exchange: &Exchange, container: &str, name: &str) -> 
         }
         let stored = state.slot(container, name).and_then(|slot| slot.object.as_ref());
         if stored.and_then(|object| object.delete_at).unwrap_or(0) != condition {
-            return Ok(Reply::message(412, "X-If-Delete-At and X-Delete-At do not match"));
+            return Ok(Reply::html(412, "X-If-Delete-At and X-Delete-At do not match"));
         }
     }
     let status = match (found, condition) {
@@ -226,18 +238,18 @@ pub(crate) fn kept_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
 }
 
 /// `X-Delete-After`, or else `X-Delete-At`, in seconds since 1970.
-fn delete_at(head: &Head) -> Result<Option<u64>, Reply> {
+pub(crate) fn delete_at(head: &Head) -> Result<Option<u64>, Reply> {
     let now = head.started.seconds();
     if let Some(text) = head.header("x-delete-after") {
         let after: i64 = text.parse().map_err(|_| Reply::message(400, "Non-integer X-Delete-After"))?;
         let after = u64::try_from(after).ok().filter(|after| *after > 0);
         let after = after.ok_or_else(|| Reply::message(400, "X-Delete-After in past"))?;
-        return Ok(Some(now + after));
+        return Ok(Some((now + after).min(LATEST)));
     }
-    let Some(text) = head.header("x-delete-at").filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = head.header("x-delete-at") else { return Ok(None) };
     let at: i64 = text.parse().map_err(|_| Reply::message(400, "Non-integer X-Delete-At"))?;
     match u64::try_from(at) {
-        Ok(at) if at > now => Ok(Some(at)),
+        Ok(at) if at > now => Ok(Some(at.min(LATEST))),
         _ => Err(Reply::message(400, "X-Delete-At in past")),
     }
 }
@@ -280,6 +292,6 @@ fn check_manifest(value: &str) -> Result<(), Reply> {
         {
             Ok(())
         }
-        _ => Err(Reply::message(400, "X-Object-Manifest must be in the format container/prefix")),
+        _ => Err(Reply::html(400, "X-Object-Manifest must be in the format container/prefix")),
     }
 }

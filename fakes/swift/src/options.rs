@@ -56,6 +56,9 @@ pub struct Options {
     pub dlo_segments_per_second: Option<f64>,
     /// What `/info` allows for TempURL. Default: `sha1`, `sha256`, `sha512`.
     pub temp_url_digests: Vec<String>,
+    /// Takes the start of a request from its `X-Timestamp`, as Swift does with `shunt_inbound_x_timestamp = false`.
+    /// Default: no, as Swift's.
+    pub client_timestamps: bool,
     /// How long a hung request stays open before its connection is reset. Default: 30 s.
     pub hang: Duration,
 }
@@ -77,6 +80,7 @@ impl Default for Options {
             max_bulk_deletes: 10_000,
             dlo_segments_per_second: None,
             temp_url_digests: ["sha1", "sha256", "sha512"].map(String::from).to_vec(),
+            client_timestamps: false,
             hang: Duration::from_secs(30),
         }
     }

@@ -13,6 +13,8 @@ pub(crate) enum Selected {
     Whole,
     /// From the first offset up to but not including the second.
     Part(u64, u64),
+    /// Several parts of it: those of [`Ranges::parts`].
+    Several,
     /// Nothing of it was asked for.
     Unsatisfiable,
 }
@@ -43,18 +45,19 @@ impl Ranges {
         }
     }
 
-    /// What to send of `size` bytes. Several ranges are answered with the whole, which HTTP allows; a real Swift sends
-    /// `multipart/byteranges`.
+    /// The parts that there are of `size` bytes, each from an offset up to but not including another.
+    pub(crate) fn parts(&self, size: u64) -> Vec<(u64, u64)> {
+        self.0.iter().filter_map(|range| resolve(*range, size)).collect()
+    }
+
+    /// What to send of `size` bytes.
     pub(crate) fn select(&self, size: u64) -> Selected {
-        match self.0.as_slice() {
-            [] => Selected::Whole,
-            [one] => match resolve(*one, size) {
-                Some((0, 0)) => Selected::Whole,
-                Some((start, end)) => Selected::Part(start, end),
-                None => Selected::Unsatisfiable,
-            },
-            many if many.iter().any(|range| resolve(*range, size).is_some()) => Selected::Whole,
-            _ => Selected::Unsatisfiable,
+        match self.parts(size).as_slice() {
+            _ if self.0.is_empty() => Selected::Whole,
+            [] => Selected::Unsatisfiable,
+            [(0, 0)] => Selected::Whole,
+            [(start, end)] => Selected::Part(*start, *end),
+            _ => Selected::Several,
         }
     }
 }
@@ -102,6 +105,8 @@ mod tests {
         assert_eq!(select("bytes=10-", 10), Selected::Unsatisfiable);
         assert_eq!(select("bytes=-0", 10), Selected::Unsatisfiable);
         assert_eq!(select("bytes=0-", 0), Selected::Unsatisfiable);
+        assert_eq!(select("bytes=0-1,99-", 10), Selected::Part(0, 2));
+        assert_eq!(select("bytes=0-1,5-", 10), Selected::Several);
         for ignored in ["bytes=5-3", "bytes=-", "bytes=45", "bytes=a-b", "items=0-1"] {
             assert_eq!(select(ignored, 10), Selected::Whole, "{ignored}");
         }

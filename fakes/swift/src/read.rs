@@ -28,7 +28,10 @@ pub(crate) fn read_as(
     name: &str,
     object: Option<Object>,
 ) -> Reply {
-    let Some(object) = object else { return Reply::status(404) };
+    let Some(object) = object else {
+        let any = head.header("if-match").is_some_and(|list| list.contains('*'));
+        return if any { Reply::html(412, "") } else { Reply::status(404) };
+    };
     let raw = head.parameter("multipart-manifest") == Some("get");
     let options = &exchange.cluster.options;
     if object.slo.is_some() && options.pipeline == Pipeline::Full {
@@ -103,12 +106,13 @@ pub(crate) fn describe(object: &Object) -> Reply {
     reply
 }
 
-/// The 412 or 304 that `If-Match` and `If-None-Match` call for.
+/// The 412 or 304 that `If-Match` and `If-None-Match` call for; `etag` as answers show it.
 pub(crate) fn conditions(head: &Head, etag: &str, described: &Reply) -> Option<Reply> {
+    let bare = etag.trim_matches('"');
     let names = |list: &str| {
         list.split(',').any(|tag| {
             let tag = tag.trim();
-            tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == etag
+            tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == bare
         })
     };
     if head.header("if-none-match").is_some_and(names) {
@@ -117,18 +121,15 @@ pub(crate) fn conditions(head: &Head, etag: &str, described: &Reply) -> Option<R
         return Some(reply.header("Etag", etag));
     }
     if head.header("if-match").is_some_and(|list| !names(list)) {
-        return Some(Reply::status(412));
+        let mut reply = Reply::html(412, "");
+        reply.headers.extend(described.headers.iter().filter(|(name, _)| name != "Content-Type").cloned());
+        return Some(reply.header("Etag", etag));
     }
     None
 }
 
 /// Answers 200, 206 or 416 with those headers and the bytes that `slice` gives; HEAD without bytes.
-pub(crate) fn answer(
-    head: &Head,
-    mut reply: Reply,
-    size: u64,
-    slice: impl FnOnce(u64, u64) -> Bytes,
-) -> Reply {
+pub(crate) fn answer(head: &Head, mut reply: Reply, size: u64, slice: impl Fn(u64, u64) -> Bytes) -> Reply {
     if head.method == http::Method::HEAD {
         return reply.with_body(ReplyBody::announced(Some(size)));
     }
@@ -140,13 +141,38 @@ pub(crate) fn answer(
                 .header("Content-Range", format!("bytes {start}-{}/{size}", end - 1))
                 .with_body(ReplyBody::whole(slice(start, end)))
         }
-        Selected::Unsatisfiable => unsatisfiable(size),
+        Selected::Several => several(reply, size, &Ranges::of(head).parts(size), slice),
+        Selected::Unsatisfiable => unsatisfiable(&reply, size),
     }
 }
 
-/// The 416 of an object of that size.
-pub(crate) fn unsatisfiable(size: u64) -> Reply {
-    Reply::status(416).header("Content-Range", format!("bytes */{size}")).header("Accept-Ranges", "bytes")
+/// `multipart/byteranges` (RFC 9110, section 14.6).
+fn several(mut reply: Reply, size: u64, parts: &[(u64, u64)], slice: impl Fn(u64, u64) -> Bytes) -> Reply {
+    const BOUNDARY: &str = "0123456789abcdef0123456789abcdef";
+    let kind = reply.get("Content-Type").unwrap_or_default().to_owned();
+    let mut body = Vec::new();
+    for (start, end) in parts {
+        let last = end - 1;
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Type: {kind}\r\nContent-Range: bytes {start}-{last}/{size}\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(&slice(*start, *end));
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{BOUNDARY}--").as_bytes());
+    reply.status = http::StatusCode::PARTIAL_CONTENT;
+    reply.headers.retain(|(name, _)| name != "Content-Type");
+    reply
+        .header("Content-Type", format!("multipart/byteranges;boundary={BOUNDARY}"))
+        .with_body(ReplyBody::whole(body.into()))
+}
+
+/// The 416 of an object of that size and with those headers.
+pub(crate) fn unsatisfiable(described: &Reply, size: u64) -> Reply {
+    let mut reply = Reply::status(416);
+    reply.headers.clone_from(&described.headers);
+    reply.header("Content-Range", format!("bytes */{size}"))
 }
 
 /// An offset into bytes that are in memory.

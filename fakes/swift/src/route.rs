@@ -112,7 +112,7 @@ async fn dispatch(exchange: &mut Exchange, target: &Target) -> Result<Reply, Sto
         (Target::Object { container, object, .. }, kind) => {
             on_object(exchange, kind, container, object).await
         }
-        (Target::Nothing, _) => Ok(Reply::status(404)),
+        (Target::Nothing, _) => Ok(Reply::html(412, "Bad URL")),
     }
 }
 
@@ -130,6 +130,9 @@ async fn on_object(
         Kind::Post => object::post(exchange, container, object).await,
         Kind::Delete => object::delete(exchange, container, object).await,
         Kind::SloDelete => bulk::delete_slo(exchange, container, object).await,
-        _ => Ok(Reply::status(405).header("Allow", "GET, HEAD, PUT, POST, DELETE, COPY, OPTIONS")),
+        _ => {
+            let status = if exchange.head.method == http::Method::OPTIONS { 200 } else { 405 };
+            Ok(Reply::status(status).header("Allow", "HEAD, POST, GET, PUT, OPTIONS, DELETE, COPY"))
+        }
     }
 }

@@ -32,8 +32,12 @@ pub(crate) enum Segment {
     Inline(Bytes),
 }
 
-/// Puts the segments together. One that is missing or another ends the body early, or, when it is the first, makes the
-/// answer 409.
+/// The server that Swift's proxy runs in sends nothing, not even the head, before it has that many bytes.
+const BUFFERED: u64 = 4096;
+
+/// Puts the segments together. One that is missing or another ends the body early; it makes the answer 409 when it is
+/// the first, and 500 when so little came before that no head was sent. What is found wrong only after the last byte
+/// went out, as a corrupt last segment, is not noticed by the reader.
 pub(crate) fn assemble(
     state: &mut State,
     now: Timestamp,
@@ -64,6 +68,15 @@ pub(crate) fn assemble(
             body.cut(length, End::Cut);
         } else if body.available() < length {
             body.set_end(End::Cut);
+        }
+    }
+    if length == Some(body.available()) {
+        body.set_end(End::Clean);
+    }
+    if body.end() == End::Cut {
+        match body.flushed(BUFFERED) {
+            0 => return Err(Reply::message(500, "Traceback (most recent call last):\n  ...\n")),
+            flushed => body.cut(flushed, End::Cut),
         }
     }
     Ok(body)

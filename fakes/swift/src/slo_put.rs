@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::body::ReplyBody;
 use crate::exchange::{Exchange, Stop};
-use crate::http::{Reply, md5_hex, quote, status_line, yes};
+use crate::http::{Reply, md5_hex, quote, status_line, words, yes};
 use crate::object::{Parts, begin, kept_headers, store};
 use crate::range::{Ranges, Selected};
 use crate::state::{Object, Slo, State};
@@ -30,7 +30,7 @@ pub(crate) async fn put(exchange: &mut Exchange, container: &str, name: &str) ->
     let reply = match check(exchange, &entries) {
         Ok((stored, slo)) => finish(exchange, container, name, stored, slo).await?,
         Err(problems) => {
-            let text = report(json, heartbeat.then_some((400, MALFORMED)), None, &problems);
+            let text = report(json, heartbeat.then(|| (400, words(400))), None, &problems);
             let kind = if json { "application/json" } else { "text/plain" };
             if !heartbeat {
                 return Ok(Reply::status(400).text(text).header("Content-Type", kind));
@@ -46,13 +46,10 @@ pub(crate) async fn put(exchange: &mut Exchange, container: &str, name: &str) ->
     let etag = reply.get("Etag").map(str::to_owned);
     let modified = reply.get("Last-Modified").map(str::to_owned);
     let stored = etag.zip(modified).filter(|_| status == 201);
-    let (bytes, _) = reply.body.collect();
-    let words = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(beat(kind, &report(json, Some((status, &words)), stored, &[])))
+    let (page, _) = reply.body.collect();
+    let text = if status == 422 { words(status) } else { String::from_utf8_lossy(&page).into_owned() };
+    Ok(beat(kind, &report(json, Some((status, text)), stored, &[])))
 }
-
-const MALFORMED: &str =
-    "The server could not comply with the request since it is either malformed or otherwise incorrect.";
 
 /// The answer of `heartbeat=on`: 202 at once, spaces, and the real status in the body.
 fn beat(kind: &str, text: &str) -> Reply {
@@ -65,7 +62,7 @@ fn beat(kind: &str, text: &str) -> Reply {
 /// Swift's body of an answer about many names (`swift.common.middleware.bulk.get_response_body`).
 fn report(
     json: bool,
-    response: Option<(u16, &str)>,
+    response: Option<(u16, String)>,
     stored: Option<(String, String)>,
     problems: &[(String, String)],
 ) -> String {
@@ -75,7 +72,7 @@ fn report(
         fields.push(("Last Modified", modified));
     }
     if let Some((status, body)) = response {
-        fields.push(("Response Body", body.to_owned()));
+        fields.push(("Response Body", body));
         fields.push(("Response Status", status_line(status)));
     }
     if json {
@@ -106,11 +103,8 @@ async fn finish(
     }
     let content = serde_json::to_vec(&stored).expect("a list of maps").into();
     let kept = kept_headers(&exchange.head.headers);
-    let etag = format!("\"{}\"", slo.etag);
-    let parts = Parts { content, slo: Some(slo), kept, content_type: None };
-    let mut reply = store(exchange, container, name, parts).await?;
-    reply.headers.retain(|(header, _)| header != "Etag");
-    Ok(if reply.status == 201 { reply.header("Etag", etag) } else { reply })
+    let parts = Parts { content, slo: Some(slo), kept, content_type: None, delete_at: None };
+    store(exchange, container, name, parts).await
 }
 
 type Entry = Map<String, Value>;
@@ -118,9 +112,9 @@ type Entry = Map<String, Value>;
 /// Checks the list itself (`parse_and_validate_input`).
 fn parse(body: &[u8], container: &str, name: &str) -> Result<Vec<Entry>, Reply> {
     let parsed: Value =
-        serde_json::from_slice(body).map_err(|_| Reply::message(400, "Manifest must be valid JSON.\n"))?;
+        serde_json::from_slice(body).map_err(|_| Reply::html(400, "Manifest must be valid JSON.\n"))?;
     let Value::Array(list) = parsed else {
-        return Err(Reply::message(400, "Manifest must be a list.\n"));
+        return Err(Reply::html(400, "Manifest must be a list.\n"));
     };
     let last = list.len().saturating_sub(1);
     let itself = format!("{container}/{name}");

@@ -63,12 +63,14 @@ fn a_dlo_is_what_the_listing_shows() {
     let less = swift.get("big").expect(200);
     assert_eq!(less.body, b"hello world");
     swift.fake.heal_listings();
-    // A row without its object breaks the answer off, or is a 409 when it is the first.
-    swift.fake.remove("c", "s/2");
-    assert_eq!(broken(swift.try_send(&swift.request("GET", "big"))), b"hello ");
+    // A row without its object breaks the answer off: with a 500 while no head was sent, with a 409 when it is the first.
+    swift.fake.remove("c", "s/3");
+    swift.get("big").expect(500);
+    swift.put("s/2", &[7; 5000]);
+    assert_eq!(broken(swift.try_send(&swift.request("GET", "big"))).len(), 5006);
     swift.fake.remove("c", "s/1");
     swift.get("big").expect(409);
-    assert_eq!(swift.send(&swift.request("HEAD", "big")).expect(200).required("content-length"), "16");
+    assert_eq!(swift.send(&swift.request("HEAD", "big")).expect(200).required("content-length"), "5011");
 }
 
 #[test]
@@ -174,12 +176,15 @@ fn a_heartbeat_answers_202_and_tells_the_truth_in_the_body() {
 #[test]
 fn an_slo_with_a_segment_gone_or_changed_is_409_or_breaks_off() {
     let swift = hello();
+    swift.put("s/1", &[7; 5000]);
+    slo(&swift, "big", &[entry("s/1", &[7; 5000]), entry("s/2", b"world")]).expect(201);
     swift.put("s/2", b"WORLD");
-    assert_eq!(broken(swift.try_send(&swift.request("GET", "big"))), b"hello ");
+    assert_eq!(broken(swift.try_send(&swift.request("GET", "big"))), [7; 5000]);
     swift.send(&swift.request("DELETE", "s/2")).expect(204);
-    assert_eq!(broken(swift.try_send(&swift.request("GET", "big"))), b"hello ");
-    let second = swift.request("GET", "big").header("Range", "bytes=6-");
-    swift.send(&second).expect(409);
+    assert_eq!(broken(swift.try_send(&swift.request("GET", "big"))), [7; 5000]);
+    let last = |range: &str| swift.send(&swift.request("GET", "big").header("Range", range));
+    last("bytes=5000-").expect(409);
+    last("bytes=4999-").expect(500);
     swift.send(&swift.request("DELETE", "s/1")).expect(204);
     swift.get("big").expect(409);
 }
@@ -187,14 +192,22 @@ fn an_slo_with_a_segment_gone_or_changed_is_409_or_breaks_off() {
 #[test]
 fn a_corrupt_segment_is_served_once_and_then_set_aside() {
     let swift = hello();
+    swift.put("s/1", &[7; 5000]);
+    slo(&swift, "big", &[entry("s/1", &[7; 5000]), entry("s/2", b"world")]).expect(201);
     swift.fake.corrupt("c", "s/1", 0);
     // A range does not see the whole, and so not the damage.
     let part = swift.send(&swift.request("GET", "big").header("Range", "bytes=0-1")).expect(206);
-    assert_eq!(part.body, [b'h' ^ 0xff, b'e']);
-    assert_eq!(broken(swift.try_send(&swift.request("GET", "big"))).len(), 6);
+    assert_eq!(part.body, [7 ^ 0xff, 7]);
+    assert_eq!(broken(swift.try_send(&swift.request("GET", "big"))).len(), 5000);
     swift.get("big").expect(409);
     swift.get("s/1").expect(404);
     assert!(swift.list("").contains(&"s/1".to_owned()), "its row stays");
+    // The damage of the last segment is found after its last byte went out: a clean answer of wrong bytes, once.
+    swift.put("s/1", &[7; 5000]);
+    swift.fake.corrupt("c", "s/2", 4);
+    assert!(swift.get("big").expect(200).body.ends_with(b"worl\x9b"));
+    assert_eq!(broken(swift.try_send(&swift.request("GET", "big"))).len(), 5000);
+    swift.put("s/2", b"world");
     swift.fake.corrupt("c", "s/2", 4);
     assert_eq!(swift.get("s/2").expect(200).body, *b"worl\x9b");
     swift.get("s/2").expect(404);

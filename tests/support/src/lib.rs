@@ -39,7 +39,10 @@ pub use log::LogLine;
 pub use process::{Process, free_port, pause, quiet_port, wait_until};
 pub use redis::RedisServer;
 pub use registry::{Builder, Registry, wharfinger_binary};
-pub use swift::{Mark, Pipeline, ProxyRequest, Server, SwiftBuilder, SwiftCluster};
+pub use swift::{
+    ApplicationCredential, Fact, Keystone, Mark, Needs, Pipeline, Probe, ProxyRequest, Server, SwiftBuilder,
+    SwiftCluster, Trust, facts, prove_facts,
+};
 pub use tls::{Authority, ClientCertificate, Identity, Purpose};
 pub use tools::{Tool, go_tool, run_tool, system_tool, target_directory, try_tool};
 pub use tree::Tree;

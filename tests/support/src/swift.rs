@@ -7,9 +7,13 @@
 mod access;
 mod conf;
 mod disk;
+mod facts;
+mod keystone;
 mod launcher;
 mod requests;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -21,6 +25,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use self::access::{Mark, ProxyRequest};
+pub use self::facts::{Fact, Needs, Probe, facts, prove_facts};
+pub use self::keystone::{ApplicationCredential, Keystone, Trust};
 use self::launcher::Launcher;
 use crate::http::{Client, Request};
 use crate::process::{quiet_port, wait_until};
@@ -58,6 +64,8 @@ pub enum Server {
     Object(usize),
     /// Memcached, where tempauth keeps its tokens.
     Memcached,
+    /// Keystone, where there is one.
+    Keystone,
 }
 
 impl Server {
@@ -68,6 +76,7 @@ impl Server {
             Server::Container => "container-server".into(),
             Server::Object(number) => format!("object-server-{number}"),
             Server::Memcached => "memcached".into(),
+            Server::Keystone => "keystone".into(),
         }
     }
 }
@@ -79,6 +88,7 @@ struct Ports {
     container: u16,
     objects: Vec<u16>,
     memcached: u16,
+    keystone: u16,
 }
 
 impl Ports {
@@ -89,6 +99,7 @@ impl Ports {
             Server::Container => self.container,
             Server::Object(number) => self.objects[number],
             Server::Memcached => self.memcached,
+            Server::Keystone => self.keystone,
         }
     }
 }
@@ -101,6 +112,9 @@ pub struct SwiftBuilder {
     daemons: bool,
     error_suppression: u32,
     proxy_options: Vec<String>,
+    keystone: bool,
+    token_life: Option<u32>,
+    client_timestamps: bool,
 }
 
 impl SwiftBuilder {
@@ -140,6 +154,28 @@ impl SwiftBuilder {
         self
     }
 
+    /// Asks a real Keystone about tokens, instead of tempauth.
+    #[must_use]
+    pub fn keystone(mut self) -> SwiftBuilder {
+        self.keystone = true;
+        self
+    }
+
+    /// Whether a client's `X-Timestamp` is obeyed, to play a client whose proxy has a skewed clock; ignored by
+    /// default.
+    #[must_use]
+    pub fn client_timestamps(mut self, obeyed: bool) -> SwiftBuilder {
+        self.client_timestamps = obeyed;
+        self
+    }
+
+    /// How many seconds a token is good for; a day by default with tempauth, an hour with Keystone.
+    #[must_use]
+    pub fn token_life(mut self, seconds: u32) -> SwiftBuilder {
+        self.token_life = Some(seconds);
+        self
+    }
+
     /// Starts the cluster and waits until every server answers.
     pub fn start(self) -> SwiftCluster {
         let work = tempfile::Builder::new().prefix("wharfinger-swift-").tempdir();
@@ -150,21 +186,24 @@ impl SwiftBuilder {
             container: quiet_port(),
             objects: (0..self.replicas).map(|_| quiet_port()).collect(),
             memcached: quiet_port(),
+            keystone: quiet_port(),
         };
         let user = run_tool(Command::new("id").arg("-un"));
         let user = user.trim().to_owned();
-        conf::write(&conf::Plan {
-            home: work.path(),
-            user: &user,
-            ports: &ports,
-            pipeline: self.pipeline,
-            proxy_options: &self.proxy_options,
-            error_suppression: self.error_suppression,
-            keystone: None,
+        let home = work.path();
+        // The longest part of the start; Swift's servers start beside it.
+        let (launcher, keystone) = std::thread::scope(|scope| {
+            let keystone = self.keystone.then(|| {
+                let prepare = || Keystone::prepare(home, ports.keystone, self.token_life);
+                scope.spawn(prepare)
+            });
+            conf::write(&conf::Plan { home, user: &user, ports: &ports, options: &self });
+            let launcher = Launcher::start(home);
+            (launcher, keystone.map(|thread| thread.join().expect("Keystone is prepared")))
         });
-        let launcher = Launcher::start(work.path());
         let client = Client::plain(ports.proxy);
-        let cluster = SwiftCluster { launcher, ports, user, client, token: Mutex::new(None), work };
+        let token = Mutex::new(None);
+        let mut cluster = SwiftCluster { launcher, ports, user, client, token, keystone, work };
         cluster.start_all(self.daemons);
         cluster
     }
@@ -179,6 +218,7 @@ pub struct SwiftCluster {
     user: String,
     client: Client,
     token: Mutex<Option<String>>,
+    keystone: Option<Keystone>,
     work: TempDir,
 }
 
@@ -192,6 +232,9 @@ impl SwiftCluster {
             daemons: false,
             error_suppression: 1,
             proxy_options: Vec::new(),
+            keystone: false,
+            token_life: None,
+            client_timestamps: false,
         }
     }
 
@@ -212,7 +255,13 @@ impl SwiftCluster {
         place.get_or_init(|| SwiftCluster::builder().pipeline(pipeline).start())
     }
 
-    fn start_all(&self, daemons: bool) {
+    /// As [`SwiftCluster::shared`], with Keystone: the start of that one takes twice as long.
+    pub fn shared_keystone() -> &'static SwiftCluster {
+        static KEYSTONE: OnceLock<SwiftCluster> = OnceLock::new();
+        KEYSTONE.get_or_init(|| SwiftCluster::builder().keystone().start())
+    }
+
+    fn start_all(&mut self, daemons: bool) {
         let servers = self.servers();
         for server in &servers {
             self.launch(*server);
@@ -223,14 +272,17 @@ impl SwiftCluster {
         if daemons {
             self.launch_daemons();
         }
+        let url = self.url();
+        if let Some(keystone) = &mut self.keystone {
+            keystone.set_up(&url);
+        }
     }
 
     fn servers(&self) -> Vec<Server> {
+        let single = [Server::Memcached, Server::Proxy, Server::Account, Server::Container];
+        let keystone = self.keystone.as_ref().map(|_| Server::Keystone);
         let objects = (0..self.replicas()).map(Server::Object);
-        [Server::Memcached, Server::Proxy, Server::Account, Server::Container]
-            .into_iter()
-            .chain(objects)
-            .collect()
+        keystone.into_iter().chain(single).chain(objects).collect()
     }
 
     fn launch(&self, server: Server) {
@@ -241,11 +293,15 @@ impl SwiftCluster {
             let command = [&program, "-u", &self.user, "-l", "127.0.0.1", "-p", &port, "-U", "0", "-m", "64"];
             return self.launcher.start_server(&name, &command);
         }
+        if server == Server::Keystone {
+            let command = self.keystone().command();
+            return self.launcher.start_server(&name, &command.each_ref().map(String::as_str));
+        }
         let program = match server {
             Server::Object(_) => "swift-object-server",
             Server::Account => "swift-account-server",
             Server::Container => "swift-container-server",
-            Server::Proxy | Server::Memcached => "swift-proxy-server",
+            Server::Proxy | Server::Memcached | Server::Keystone => "swift-proxy-server",
         };
         self.launcher.start_server(&name, &[program, &format!("{home}/{name}.conf"), "-v"]);
     }
@@ -265,9 +321,10 @@ impl SwiftCluster {
         wait_until(&format!("{name} to answer"), PATIENCE, || {
             assert!(self.launcher.is_running(&name), "{name} ended\n{}", self.launcher.tail(&name));
             if server == Server::Memcached {
-                return std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+                return TcpStream::connect(("127.0.0.1", port)).is_ok();
             }
-            let answer = Client::plain(port).send(&Request::new("GET", "/healthcheck"));
+            let path = if server == Server::Keystone { "/v3" } else { "/healthcheck" };
+            let answer = Client::plain(port).send(&Request::new("GET", path));
             answer.is_ok_and(|answer| answer.status == 200)
         });
     }
@@ -293,11 +350,12 @@ impl SwiftCluster {
         self.launcher.signal(&server.name(), Signal::CONT);
     }
 
-    /// Makes every token worthless at once, as a restart of memcached does to tempauth.
+    /// Makes every token worthless at once, as a restart of memcached does to tempauth and a lost key to Keystone.
     pub fn expire_tokens(&self) {
-        use std::io::{Read, Write};
-        let mut socket =
-            std::net::TcpStream::connect(("127.0.0.1", self.ports.memcached)).expect("memcached answers");
+        if let Some(keystone) = &self.keystone {
+            keystone.forget_tokens();
+        }
+        let mut socket = TcpStream::connect(("127.0.0.1", self.ports.memcached)).expect("memcached answers");
         socket.write_all(b"flush_all\r\nquit\r\n").expect("memcached listens");
         let mut answer = String::new();
         socket.read_to_string(&mut answer).expect("memcached answers");
@@ -322,9 +380,17 @@ impl SwiftCluster {
         self.ports.proxy
     }
 
-    /// Where tempauth gives tokens (auth v1).
+    /// Where tokens are issued: tempauth's (auth v1), or Keystone's (v3) where there is one.
     pub fn auth_url(&self) -> String {
-        format!("{}/auth/v1.0", self.url())
+        match &self.keystone {
+            None => format!("{}/auth/v1.0", self.url()),
+            Some(keystone) => keystone.auth_url(),
+        }
+    }
+
+    /// The cluster's Keystone; panics when it was started without.
+    pub fn keystone(&self) -> &Keystone {
+        self.keystone.as_ref().expect("a cluster with Keystone")
     }
 
     /// The account's URL, below which containers are.
@@ -334,32 +400,41 @@ impl SwiftCluster {
 
     /// The account.
     pub fn account(&self) -> String {
-        "AUTH_test".into()
+        match &self.keystone {
+            None => "AUTH_test".into(),
+            Some(keystone) => format!("AUTH_{}", keystone.project_id()),
+        }
     }
 
     /// A user that may do everything in the account.
     pub fn user(&self) -> &'static str {
-        "test:tester"
+        if self.keystone.is_some() { self.keystone().user() } else { "test:tester" }
     }
 
     /// The password of [`SwiftCluster::user`].
     pub fn key(&self) -> &'static str {
-        "testing"
+        if self.keystone.is_some() { self.keystone().password() } else { "testing" }
     }
 
-    /// A user of the account, and the password, that may do nothing unless an ACL of a container says so.
+    /// A user of the account, and the password (tempauth only), that may do nothing unless an ACL of a container says so.
     pub fn reader(&self) -> (&'static str, &'static str) {
         ("test:reader", "reading")
     }
 
     /// The section `storage.swift` of a registry's configuration.
     pub fn storage_config(&self, container: &str) -> Value {
-        json!({
+        let mut section = json!({
             "authurl": self.auth_url(),
             "username": self.user(),
             "password": self.key(),
             "container": container,
-        })
+        });
+        if let Some(keystone) = &self.keystone {
+            section["tenant"] = keystone.project().into();
+            section["domain"] = keystone.domain().into();
+            section["region"] = keystone.region().into();
+        }
+        section
     }
 
     /// How many devices, and so object servers, there are.

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{DEVICES, PART_POWER, Pipeline, Ports};
+use super::keystone;
+use super::{DEVICES, PART_POWER, Pipeline, Ports, SwiftBuilder};
 
 /// The hash path prefix and suffix of every cluster here.
 pub(super) const HASH: (&str, &str) = ("wharfinger-prefix", "wharfinger-suffix");
@@ -16,13 +17,7 @@ pub(super) struct Plan<'a> {
     pub(super) home: &'a Path,
     pub(super) user: &'a str,
     pub(super) ports: &'a Ports,
-    pub(super) pipeline: Pipeline,
-    /// Lines for the proxy's application, as `node_timeout = 2`.
-    pub(super) proxy_options: &'a [String],
-    /// How long the proxy shuns a server after errors, in seconds.
-    pub(super) error_suppression: u32,
-    /// The sections of keystonemiddleware, in place of tempauth.
-    pub(super) keystone: Option<&'a str>,
+    pub(super) options: &'a SwiftBuilder,
 }
 
 /// Writes every file that the servers read.
@@ -84,14 +79,18 @@ fn common(plan: &Plan<'_>, port: u16, name: &str) -> String {
 
 fn backend(plan: &Plan<'_>, kind: &str, port: u16) -> String {
     let common = common(plan, port, kind);
-    let daemons = match kind {
-        "object" => "[object-updater]\ninterval = 1\n[object-auditor]\ninterval = 1\n",
+    let rest = match kind {
+        // A listing that lags because the machine is busy would never catch up: there are no daemons.
+        "object" => {
+            "container_update_timeout = 60\n[object-updater]\ninterval = 1\n[object-auditor]\ninterval = 1\n"
+        }
         "container" => "[container-updater]\ninterval = 1\n",
         _ => "",
     };
     format!(
         "{common}[pipeline:main]\npipeline = healthcheck {kind}-server\n\
-         [app:{kind}-server]\nuse = egg:swift#{kind}\n[filter:healthcheck]\nuse = egg:swift#healthcheck\n{daemons}"
+         [filter:healthcheck]\nuse = egg:swift#healthcheck\n\
+         [app:{kind}-server]\nuse = egg:swift#{kind}\n{rest}"
     )
 }
 
@@ -100,9 +99,8 @@ const ACCESS_LINE: &str = "request {method} {path} {status_int} {bytes_recvd} {b
                            {source} {user_agent} {request_time}";
 
 /// One of Swift's own filters without settings.
-const PLAIN_FILTERS: [(&str, &str); 12] = [
+const PLAIN_FILTERS: [(&str, &str); 10] = [
     ("catch_errors", "catch_errors"),
-    ("gatekeeper", "gatekeeper"),
     ("healthcheck", "healthcheck"),
     ("listing_formats", "listing_formats"),
     ("bulk", "bulk"),
@@ -112,14 +110,14 @@ const PLAIN_FILTERS: [(&str, &str); 12] = [
     ("account-quotas", "account_quotas"),
     ("slo", "slo"),
     ("symlink", "symlink"),
-    ("keystoneauth", "keystoneauth"),
 ];
 
 fn proxy(plan: &Plan<'_>) -> String {
-    let auth = if plan.keystone.is_some() { "authtoken keystoneauth" } else { "tempauth" };
+    let builder = plan.options;
+    let auth = if builder.keystone { "authtoken keystoneauth" } else { "tempauth" };
     // Wikimedia's as its puppet has it; what is missing there (catch_errors, gatekeeper, copy, dlo and
     // versioned_writes) Swift puts in by itself.
-    let pipeline = match plan.pipeline {
+    let pipeline = match builder.pipeline {
         Pipeline::Full => format!(
             "catch_errors gatekeeper healthcheck proxy-logging cache listing_formats container_sync bulk tempurl \
              ratelimit {auth} copy container-quotas account-quotas slo dlo versioned_writes symlink \
@@ -130,7 +128,7 @@ fn proxy(plan: &Plan<'_>) -> String {
              proxy-logging proxy-server"
         ),
     };
-    let (memcached, suppression) = (plan.ports.memcached, plan.error_suppression);
+    let (memcached, suppression) = (plan.ports.memcached, builder.error_suppression);
     let filters: String =
         PLAIN_FILTERS.iter().map(|(name, egg)| format!("[filter:{name}]\nuse = egg:swift#{egg}\n")).collect();
     // A connection within the machine fails at once or is a matter of load: patience costs nothing.
@@ -138,15 +136,17 @@ fn proxy(plan: &Plan<'_>) -> String {
         "{common}[pipeline:main]\npipeline = {pipeline}\n\
          [app:proxy-server]\nuse = egg:swift#proxy\nallow_account_management = true\naccount_autocreate = true\n\
          error_suppression_interval = {suppression}\nconn_timeout = 3\n{options}\n{filters}\
+         [filter:gatekeeper]\nuse = egg:swift#gatekeeper\nshunt_inbound_x_timestamp = {shunt}\n\
          [filter:proxy-logging]\nuse = egg:swift#proxy_logging\nlog_msg_template = {ACCESS_LINE}\n\
          [filter:cache]\nuse = egg:swift#memcache\nmemcache_servers = 127.0.0.1:{memcached}\n\
          [filter:container_sync]\nuse = egg:swift#container_sync\ncurrent = //tests/one\n\
          [filter:versioned_writes]\nuse = egg:swift#versioned_writes\nallow_versioned_writes = true\n\
-         {special}{keystone}",
+         {special}{auth_filters}",
         common = common(plan, plan.ports.proxy, "proxy"),
-        options = plan.proxy_options.join("\n"),
-        special = special_filters(plan.pipeline),
-        keystone = plan.keystone.unwrap_or(TEMPAUTH),
+        options = builder.proxy_options.join("\n"),
+        shunt = !builder.client_timestamps,
+        special = special_filters(builder.pipeline),
+        auth_filters = auth_filters(plan),
     )
 }
 
@@ -163,7 +163,14 @@ fn special_filters(pipeline: Pipeline) -> &'static str {
     }
 }
 
-const TEMPAUTH: &str = "[filter:tempauth]\nuse = egg:swift#tempauth\n\
-                        user_admin_admin = admin .admin .reseller_admin\n\
-                        user_test_tester = testing .admin\n\
-                        user_test_reader = reading\n";
+fn auth_filters(plan: &Plan<'_>) -> String {
+    if plan.options.keystone {
+        return keystone::filters(plan.ports.keystone);
+    }
+    let life = plan.options.token_life.unwrap_or(86_400);
+    format!(
+        "[filter:tempauth]\nuse = egg:swift#tempauth\ntoken_life = {life}\n\
+         user_admin_admin = admin .admin .reseller_admin\nuser_test_tester = testing .admin\n\
+         user_test_reader = reading\n"
+    )
+}

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -36,6 +37,8 @@ impl Launcher {
             .arg(&file)
             .arg(home)
             .current_dir(home)
+            // A Ctrl-C is for the test; the launcher cleans up when the pipe closes.
+            .process_group(0)
             .env_remove("PYTHONPATH")
             .env_remove("PYTHONHOME")
             .stdin(Stdio::piped())

@@ -11,10 +11,14 @@ impl SwiftCluster {
     /// A token of [`SwiftCluster::user`].
     pub fn token(&self) -> String {
         let mut place = self.token.lock();
-        place.get_or_insert_with(|| self.authenticate(self.user(), self.key())).clone()
+        let fresh = || match &self.keystone {
+            None => self.authenticate(self.user(), self.key()),
+            Some(keystone) => keystone.token(),
+        };
+        place.get_or_insert_with(fresh).clone()
     }
 
-    /// A fresh token of any user.
+    /// A fresh token of any of tempauth's users.
     pub fn authenticate(&self, user: &str, key: &str) -> String {
         let request = Request::new("GET", "/auth/v1.0").header("X-Auth-User", user).header("X-Auth-Key", key);
         let answer = self.client.send(&request.header("User-Agent", OWN_AGENT)).expect("the proxy answers");
