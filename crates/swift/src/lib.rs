@@ -1,6 +1,9 @@
-//! A client for OpenStack Swift.
+#![doc = include_str!("../README.md")]
+//! # Where to begin
 //!
-//! [`Client`] keeps the session with the cluster, [`Container`] is one container of its account.
+//! [`Client`] keeps the session with the cluster, [`Container`] is one container of its account and has the calls for
+//! objects. [`Error`] says what failed, [`ErrorKind`] what can be done about it.
+
 mod auth;
 mod bulk;
 mod call;

@@ -29,6 +29,8 @@ pub(crate) struct Pace {
     waker: AtomicWaker,
     /// Milliseconds since `origin` at which the connection first asked for the body.
     asked: AtomicU64,
+    /// Milliseconds since `origin` at which the body first moved.
+    first: AtomicU64,
     /// Milliseconds since `origin` at which the body last moved.
     moved: AtomicU64,
     /// Milliseconds since `origin` at which the body was complete.
@@ -43,6 +45,7 @@ impl Pace {
             gate: AtomicU8::new(if held { HELD } else { OPEN }),
             waker: AtomicWaker::new(),
             asked: AtomicU64::new(NOT_ASKED),
+            first: AtomicU64::new(NOT_ASKED),
             moved: AtomicU64::new(NOT_ASKED),
             done: AtomicU64::new(NOT_ASKED),
             changed: Notify::new(),
@@ -96,10 +99,10 @@ impl Pace {
         self.instant(&self.done)
     }
 
-    /// For how long the body was on its way, so far.
+    /// For how long the body moved, so far.
     pub(crate) fn sending(&self) -> Duration {
-        let end = self.done().unwrap_or_else(Instant::now);
-        self.moved().map_or(Duration::ZERO, |_| end.saturating_duration_since(self.asked().unwrap_or(end)))
+        let both = self.instant(&self.first).zip(self.moved());
+        both.map_or(Duration::ZERO, |(first, last)| last.saturating_duration_since(first))
     }
 
     /// Waits until the body was asked for or let go.
@@ -121,7 +124,9 @@ impl Pace {
     }
 
     fn handed(&self) {
-        self.moved.store(self.now(), Ordering::Release);
+        let now = self.now();
+        let _ = self.first.compare_exchange(NOT_ASKED, now, Ordering::Release, Ordering::Relaxed);
+        self.moved.store(now, Ordering::Release);
     }
 
     fn complete(&self) {

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::header::ETAG;
 use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
@@ -204,6 +204,9 @@ impl ObjectWriter {
         if let Some(error) = &self.early {
             return Err(error.clone());
         }
+        if bytes.is_empty() {
+            return Ok(());
+        }
         let taken = self.writer.taken + bytes.len() as u64;
         if let Some(length) = self.writer.length
             && taken > length
@@ -214,17 +217,16 @@ impl ObjectWriter {
         self.writer.taken = taken;
         let Some(stream) = &mut self.stream else { return Ok(()) };
         if self.writer.length == Some(taken) {
-            let end = bytes.len().min(1);
             // One byte is enough to keep the body from being whole.
             let mut first = bytes;
-            stream.held = first.split_off(first.len() - end);
+            stream.held = first.split_off(first.len() - 1);
             return self.send(first).await;
         }
         self.send(bytes).await
     }
 
     async fn send(&mut self, bytes: Bytes) -> Result<()> {
-        if !bytes.has_remaining() {
+        if bytes.is_empty() {
             return Ok(());
         }
         self.push(Piece::Data(bytes)).await
