@@ -174,7 +174,7 @@ impl Registry {
 
     /// The size of a blob's bytes, `None` where they are missing, damaged, or not of the size they must be.
     pub(crate) async fn stat_data(&self, digest: &Digest) -> Result<Option<u64>> {
-        if self.is_damaged(digest) {
+        if self.is_damaged(digest).await? {
             return Ok(None);
         }
         let meta = match optional(self.store().check(&layout::blob_data(digest)).await) {

@@ -7,6 +7,7 @@
 pub mod blob;
 mod cache;
 mod catalog;
+mod damaged;
 mod error;
 mod hashing;
 pub mod layout;

@@ -118,8 +118,7 @@ impl Registry {
         if written != size {
             return Err(Error::SizeMismatch { expected: size, found: written });
         }
-        self.mark_mended(digest);
-        Ok(())
+        self.mark_mended(digest).await
     }
 
     /// Distribution 2.8's garbage collection visits only repositories that have a layer link, and takes the
@@ -167,7 +166,7 @@ impl Registry {
             let aliased = digest.algorithm() != Algorithm::Sha256
                 && exist.first() == Some(&true)
                 && self.stat_blob(name, digest).await.is_ok();
-            if (exist.contains(&false) && !aliased) || self.is_damaged(digest) {
+            if (exist.contains(&false) && !aliased) || self.is_damaged(digest).await? {
                 missing.push(*digest);
             }
         }

@@ -10,6 +10,7 @@ use wharfinger_store::{Delete, Durability, Key, Shape, Store};
 
 use crate::cache::Caches;
 use crate::catalog::Catalog;
+use crate::damaged::Damaged;
 use crate::error::{Result, optional};
 use crate::hashing::Hashing;
 use crate::layout;
@@ -125,8 +126,8 @@ pub(crate) struct Inner {
     pub(crate) sessions: HotSessions,
     /// Sessions that a request of this process is writing to.
     pub(crate) writing: Mutex<HashSet<SessionId>>,
-    /// Blobs that failed a check in this process: not offered until they are pushed again.
-    pub(crate) damaged: Mutex<HashSet<Digest>>,
+    /// Blobs that failed a check: not offered until they are pushed again.
+    pub(crate) damaged: Damaged,
     /// Whole-blob hashing that requests wait for, e.g. a range of a blob without an index.
     pub(crate) hashing: Hashing,
     /// The byte budget, one permit a byte.
@@ -150,7 +151,7 @@ impl Registry {
             catalog: Catalog::default(),
             sessions: HotSessions::default(),
             writing: Mutex::default(),
-            damaged: Mutex::default(),
+            damaged: Damaged::default(),
             hashing: Hashing::new(2),
             budget,
         };
@@ -210,29 +211,6 @@ impl Registry {
             }
         }
         Ok(false)
-    }
-
-    pub(crate) fn mark_damaged(&self, digest: &Digest) {
-        /// Past this many the store has other problems than a list.
-        const MOST: usize = 100_000;
-        let mut damaged = self.inner.damaged.lock();
-        if damaged.len() < MOST && damaged.insert(*digest) {
-            tracing::error!(%digest, "a blob is damaged in the store; it is withheld until it is pushed again");
-        }
-    }
-
-    pub(crate) fn mark_mended(&self, digest: &Digest) {
-        self.inner.damaged.lock().remove(digest);
-    }
-
-    pub(crate) fn is_damaged(&self, digest: &Digest) -> bool {
-        let damaged = self.inner.damaged.lock();
-        !damaged.is_empty() && damaged.contains(digest)
-    }
-
-    /// How many blobs failed a check and were not pushed again since.
-    pub fn damaged_count(&self) -> usize {
-        self.inner.damaged.lock().len()
     }
 
     /// Lookups of proved content in memory since the start: hits and misses.
