@@ -83,11 +83,6 @@ pub(crate) fn registry_options(config: &Config) -> Result<registry::Options> {
         index_children,
         require_blobs: config.validation.blobs,
         layer_urls,
-        secret: config
-            .http
-            .secret
-            .as_ref()
-            .and_then(|secret| registry::Pledge::new(secret.expose().as_bytes())),
         buffer_bytes,
     })
 }

@@ -112,11 +112,9 @@ impl Registry {
 
     /// Takes a blob out of a repository. The bytes stay.
     pub async fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {
-        if self.delete_link(&layout::layer_link(name, digest)).await? {
-            Ok(())
-        } else {
-            Err(Error::BlobUnknown(name.clone(), *digest))
-        }
+        let link = layout::layer_link(name, digest);
+        self.inner.linked.forget(&link);
+        if self.delete_link(&link).await? { Ok(()) } else { Err(Error::BlobUnknown(name.clone(), *digest)) }
     }
 
     /// Links a blob of another repository into this one. Looks in `from`, or where that is not given in all
@@ -156,7 +154,9 @@ impl Registry {
 
     /// Makes a blob readable in a repository.
     pub(crate) async fn link_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {
-        self.put_link(&layout::layer_link(name, digest), digest).await?;
+        let link = layout::layer_link(name, digest);
+        self.put_link(&link, digest).await?;
+        self.inner.linked.note(link);
         self.inner.catalog.note(name);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Manifests: small blobs with structure, kept byte for byte.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -150,23 +151,24 @@ impl Registry {
     /// Everything the manifest names must be in this repository, and its bytes in the store.
     async fn check_children(&self, name: &RepositoryName, manifest: &Manifest) -> Result<()> {
         let blobs = manifest.required_blobs().filter(|_| self.inner.options.require_blobs);
-        let blobs: Vec<Digest> = blobs.map(|child| child.digest).collect();
+        let blobs = blobs.map(|child| (child.digest, layout::layer_link(name, &child.digest)));
         let required = manifest.manifests.iter().filter(|child| self.must_exist(child));
-        let manifests: Vec<Digest> = required.map(|child| child.digest).collect();
-        let mut keys: Vec<Key> = Vec::with_capacity(2 * (blobs.len() + manifests.len()));
-        for digest in &blobs {
-            keys.extend([layout::layer_link(name, digest), layout::blob_data(digest)]);
-        }
-        for digest in &manifests {
-            keys.extend([layout::revision_link(name, digest), layout::blob_data(digest)]);
-        }
+        let manifests = required.map(|child| (child.digest, layout::revision_link(name, &child.digest)));
+        let children: Vec<(Digest, Key)> = blobs.chain(manifests).collect();
+        let data = children.iter().map(|(digest, _)| layout::blob_data(digest));
+        let unknown = children.iter().map(|(_, link)| link).filter(|link| !self.inner.linked.has(link));
+        let keys: Vec<Key> = data.chain(unknown.cloned()).collect();
         let exist = self.store().exist(&keys).await?;
+        let absent: HashSet<&Key> =
+            keys.iter().zip(exist).filter_map(|(key, there)| (!there).then_some(key)).collect();
         let mut missing = Vec::new();
-        for (digest, exist) in blobs.iter().chain(&manifests).zip(exist.chunks(2)) {
-            let aliased = digest.algorithm() != Algorithm::Sha256
-                && exist.first() == Some(&true)
+        for (digest, link) in &children {
+            let linked = !absent.contains(link);
+            let whole = linked && !absent.contains(&layout::blob_data(digest));
+            let aliased = linked
+                && digest.algorithm() != Algorithm::Sha256
                 && self.stat_blob(name, digest).await.is_ok();
-            if (exist.contains(&false) && !aliased) || self.is_damaged(digest).await? {
+            if !(whole || aliased) || self.is_damaged(digest).await? {
                 missing.push(*digest);
             }
         }

@@ -14,8 +14,9 @@ use crate::damaged::Damaged;
 use crate::error::{Result, optional};
 use crate::hashing::Hashing;
 use crate::layout;
+use crate::links::RecentLinks;
+use crate::upload::SessionId;
 use crate::upload::hot::HotSessions;
-use crate::upload::{Pledge, SessionId};
 
 /// What deleting a manifest by digest does to its tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -73,9 +74,6 @@ pub struct Options {
     pub require_blobs: bool,
     /// Which addresses layers outside the registry may have; `None` allows any.
     pub layer_urls: Option<UrlPolicy>,
-    /// What all instances on the store know and clients do not: with it an upload session needs no record before its
-    /// first byte.
-    pub secret: Option<Pledge>,
     /// Bytes that requests and answers may hold in memory together, beside what is small and fixed.
     pub buffer_bytes: usize,
 }
@@ -88,7 +86,6 @@ impl Default for Options {
             index_children: IndexChildren::default(),
             require_blobs: true,
             layer_urls: None,
-            secret: None,
             buffer_bytes: 64 * 1024 * 1024,
         }
     }
@@ -122,6 +119,8 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) caches: Caches,
     pub(crate) catalog: Catalog,
+    /// Layer links that this process wrote a moment ago.
+    pub(crate) linked: RecentLinks,
     /// Sessions as this process wrote them last.
     pub(crate) sessions: HotSessions,
     /// Sessions that a request of this process is writing to.
@@ -149,6 +148,7 @@ impl Registry {
             options,
             caches: Caches::new(),
             catalog: Catalog::default(),
+            linked: RecentLinks::default(),
             sessions: HotSessions::default(),
             writing: Mutex::default(),
             damaged: Damaged::default(),

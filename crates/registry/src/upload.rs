@@ -1,7 +1,6 @@
 //! Upload sessions: a blob on its way in. A session is a record in the store, so any process can go on with it.
 
 pub(crate) mod hot;
-mod pledge;
 pub(crate) mod session;
 mod writer;
 
@@ -13,7 +12,6 @@ use wharfinger_store::{Delete, Durability};
 use crate::error::{Error, Result, optional};
 use crate::layout;
 use crate::registry::{Inner, Registry};
-pub use pledge::Pledge;
 use session::{MAX_RECORD, Session};
 pub use session::{SessionId, SessionRef};
 pub use writer::{Closing, UploadWriter};
@@ -37,19 +35,10 @@ impl Registry {
     ) -> Result<SessionRef> {
         let id = SessionId::random();
         let mut session = Session::new(name, identity, algorithm);
-        let mut reference = SessionRef::new(id, session.generation);
-        match &self.inner.options.secret {
-            // What the client carries is enough to begin with what is the default.
-            Some(pledge) if algorithm == Algorithm::Sha256 => {
-                reference.proof = Some(pledge.proof(id, name, identity));
-                session.unrecorded = true;
-            }
-            _ => {
-                // Nothing was acknowledged yet: a crash of the machine costs the client a new POST.
-                let record = session.encode();
-                self.store().put(&layout::upload_session(&id), record, Durability::Lazy).await?;
-            }
-        }
+        let reference = SessionRef::new(id, session.generation);
+        // Nothing was acknowledged yet: a crash of the machine costs the client a new POST.
+        let record = session.encode();
+        self.store().put(&layout::upload_session(&id), record, Durability::Lazy).await?;
         self.inner.sessions.keep(id, session, None);
         Ok(reference)
     }
@@ -64,12 +53,9 @@ impl Registry {
         identity: &str,
         reference: impl Into<SessionRef>,
     ) -> Result<UploadStatus> {
-        let mut reference = reference.into();
-        let session = self.session(name, identity, reference).await?;
-        if session.generation > 0 {
-            reference = SessionRef::new(reference.id, session.generation);
-        }
-        Ok(UploadStatus { session: reference, length: session.length() })
+        let id = reference.into().id;
+        let session = self.session(name, identity, id).await?;
+        Ok(UploadStatus { session: SessionRef::new(id, session.generation), length: session.length() })
     }
 
     /// Drops a session and its bytes.
@@ -79,16 +65,10 @@ impl Registry {
         identity: &str,
         reference: impl Into<SessionRef>,
     ) -> Result<()> {
-        let reference = reference.into();
-        let _writing = Writing::begin(self, reference.id)?;
-        let mut session = self.session(name, identity, reference).await?;
-        self.discard_upload(reference.id, &session).await?;
-        if reference.proof.is_some() {
-            session.cancelled = true;
-            let record = session.encode();
-            self.store().put(&layout::upload_session(&reference.id), record, Durability::Synced).await?;
-        }
-        Ok(())
+        let id = reference.into().id;
+        let _writing = Writing::begin(self, id)?;
+        let session = self.session(name, identity, id).await?;
+        self.discard_upload(id, &session).await
     }
 
     /// Opens a session for writing at its end.
@@ -107,7 +87,7 @@ impl Registry {
         let (session, share) = match remembered {
             Some((session, _)) if !session.belongs_to(name, identity) => return Err(Error::UploadUnknown),
             Some(remembered) => remembered,
-            None => (self.session(name, identity, reference).await?, None),
+            None => (self.session(name, identity, reference.id).await?, None),
         };
         UploadWriter::resume(self.clone(), name.clone(), session, share, writing).await
     }
@@ -120,28 +100,13 @@ impl Registry {
         algorithm: Algorithm,
     ) -> Result<UploadWriter> {
         let writing = Writing::begin(self, SessionId::random())?;
-        let session = Session { unrecorded: true, ..Session::new(name, identity, algorithm) };
+        let session = Session::new(name, identity, algorithm);
         Ok(UploadWriter::fresh(self.clone(), name.clone(), session, writing))
     }
 
-    async fn session(&self, name: &RepositoryName, identity: &str, reference: SessionRef) -> Result<Session> {
-        let session = match self.read_session(reference.id).await? {
-            Some(session) => session,
-            None if self.is_proved(reference, name, identity) => {
-                Session { unrecorded: true, ..Session::new(name, identity, Algorithm::Sha256) }
-            }
-            None => return Err(Error::UploadUnknown),
-        };
-        let open = !session.cancelled && session.belongs_to(name, identity);
-        if open { Ok(session) } else { Err(Error::UploadUnknown) }
-    }
-
-    /// Whether the client proves that the session was begun, by whichever instance.
-    fn is_proved(&self, reference: SessionRef, name: &RepositoryName, identity: &str) -> bool {
-        match (&self.inner.options.secret, &reference.proof) {
-            (Some(pledge), Some(proof)) => pledge.verify(proof, reference.id, name, identity),
-            _ => false,
-        }
+    async fn session(&self, name: &RepositoryName, identity: &str, id: SessionId) -> Result<Session> {
+        let session = self.read_session(id).await?.ok_or(Error::UploadUnknown)?;
+        if session.belongs_to(name, identity) { Ok(session) } else { Err(Error::UploadUnknown) }
     }
 
     /// The record of a session; `None` where there is none, or none that can be read.

@@ -9,7 +9,6 @@ use uuid::Uuid;
 use wharfinger_oci::{Algorithm, Digest, Hasher, RepositoryName};
 use wharfinger_store::Checkpoint;
 
-use super::pledge::PROOF;
 use crate::blob::chunk_index::ChunkIndexer;
 
 /// Names an upload session: random, and good only together with its repository and identity.
@@ -38,24 +37,17 @@ pub struct SessionRef {
     pub id: SessionId,
     /// How often its record had been written; `None` where the client does not say.
     pub generation: Option<u64>,
-    /// The proof that it was begun, where it has no record yet.
-    pub(crate) proof: Option<[u8; PROOF]>,
 }
 
 impl SessionRef {
     pub(crate) fn new(id: SessionId, generation: u64) -> SessionRef {
-        SessionRef { id, generation: Some(generation), proof: None }
+        SessionRef { id, generation: Some(generation) }
     }
 
-    /// Reads `<uuid>`, `<uuid>.<generation>` or `<uuid>.0.<proof>`.
+    /// Reads `<uuid>` or `<uuid>.<generation>`.
     pub fn parse(text: &str) -> Option<SessionRef> {
         let Some((id, state)) = text.split_once('.') else { return Some(SessionId::parse(text)?.into()) };
         let id = SessionId::parse(id)?;
-        if let Some(proof) = state.strip_prefix("0.") {
-            let mut bytes = [0; PROOF];
-            hex::decode_to_slice(proof, &mut bytes).ok()?;
-            return Some(SessionRef { proof: Some(bytes), ..SessionRef::new(id, 0) });
-        }
         let generation = state.parse().ok().filter(|number: &u64| number.to_string() == state)?;
         Some(SessionRef::new(id, generation))
     }
@@ -63,18 +55,15 @@ impl SessionRef {
 
 impl From<SessionId> for SessionRef {
     fn from(id: SessionId) -> SessionRef {
-        SessionRef { id, generation: None, proof: None }
+        SessionRef { id, generation: None }
     }
 }
 
 impl fmt::Display for SessionRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.id.fmt(f)?;
-        if let Some(generation) = self.generation {
-            write!(f, ".{generation}")?;
-        }
-        match &self.proof {
-            Some(proof) => write!(f, ".{}", hex::encode(proof)),
+        match self.generation {
+            Some(generation) => write!(f, ".{generation}"),
             None => Ok(()),
         }
     }
@@ -115,15 +104,9 @@ pub(crate) struct Session {
     /// The blob that the staged bytes are being published as: they may be its own by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) publishing: Option<Digest>,
-    /// Nobody may go on with it. Written where the client holds a proof that would begin it anew.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) cancelled: bool,
     /// How many held bytes follow the JSON.
     #[serde(default)]
-    pub(crate) held_length: usize,
-    /// Whether the store has no record of it yet.
-    #[serde(skip)]
-    pub(crate) unrecorded: bool,
+    held_length: usize,
     /// Bytes after the staged ones, too few to stage.
     #[serde(skip)]
     pub(crate) held: Bytes,
@@ -147,9 +130,7 @@ impl Session {
             chunks: String::new(),
             open_chunk: 0,
             publishing: None,
-            cancelled: false,
             held_length: 0,
-            unrecorded: false,
             held: Bytes::new(),
         }
     }
@@ -234,8 +215,7 @@ mod tests {
     #[test]
     fn a_reference_tells_the_state_of_the_record() {
         let id = SessionId::random();
-        let proved = SessionRef { proof: Some([0xab; PROOF]), ..SessionRef::new(id, 0) };
-        for reference in [id.into(), SessionRef::new(id, 0), SessionRef::new(id, 17), proved] {
+        for reference in [id.into(), SessionRef::new(id, 0), SessionRef::new(id, 17)] {
             assert_eq!(SessionRef::parse(&reference.to_string()), Some(reference));
         }
         for foreign in [

@@ -53,8 +53,6 @@ struct Open {
     length: u64,
     /// How many of the bytes the record has; `None` where there is no record.
     recorded: Option<u64>,
-    /// Whether the client can name the session, and so go on with it.
-    known: bool,
     writing: Writing,
 }
 
@@ -79,8 +77,7 @@ impl UploadWriter {
     ) -> Result<UploadWriter> {
         let mut open = Open::new(registry, name, session, writing);
         let length = open.session.length();
-        let recorded = (!open.session.unrecorded).then_some(length);
-        (open.length, open.recorded, open.share, open.known) = (length, recorded, share, true);
+        (open.length, open.recorded, open.share) = (length, Some(length), share);
         if open.session.checkpoint.length > 0 {
             open.open_stage().await?;
         }
@@ -173,17 +170,15 @@ impl Drop for UploadWriter {
     fn drop(&mut self) {
         let Some(mut open) = self.open.take() else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        if !open.known {
+        match open.recorded {
             // The client never learnt of this session, so nobody can go on with it.
-            if open.staged.is_some() {
-                runtime.spawn(open.discard());
-            }
-        } else if open.direct.is_none() && open.length > open.recorded.unwrap_or(0) {
-            runtime.spawn(async move {
+            None if open.staged.is_some() => drop(runtime.spawn(open.discard())),
+            Some(recorded) if open.direct.is_none() && open.length > recorded => drop(runtime.spawn(async move {
                 if let Err(error) = open.record().await {
                     tracing::warn!(session = %open.writing.id, %error, "an upload that broke off could not be kept");
                 }
-            });
+            })),
+            _ => {}
         }
     }
 }
@@ -205,7 +200,6 @@ impl Open {
             share: None,
             length: 0,
             recorded: None,
-            known: false,
             writing,
         }
     }
@@ -339,7 +333,6 @@ impl Open {
         self.session.held = Bytes::new();
         let key = layout::upload_session(&self.writing.id);
         self.registry.store().put(&key, record, Durability::Synced).await?;
-        self.session.unrecorded = false;
         self.recorded = Some(self.session.checkpoint.length + self.held.len() as u64);
         Ok(())
     }
