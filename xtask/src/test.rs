@@ -8,12 +8,13 @@ use crate::run::{self, Steps, cargo, number_before};
 use crate::{deny, go, packages, structure};
 
 /// End-to-end tests that run one after another on the whole machine, after the others.
-const HEAVY: [&str; 7] = [
+const HEAVY: [&str; 8] = [
     "conformance",
     "interop_distribution",
     "clients",
     "disk_full",
     "packages",
+    "swift_client",
     "swift_clusters",
     "swift_push_pull",
 ];
