@@ -14,6 +14,7 @@ const HEAVY: [&str; 8] = [
     "clients",
     "disk_full",
     "packages",
+    "swift_client",
     "swift_clusters",
     "swift_push_pull",
 ];

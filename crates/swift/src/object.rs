@@ -280,14 +280,14 @@ impl Container {
     }
 }
 
+pub(crate) const SUPERSEDED: &str =
+    "202 Accepted: not stored, something newer stands there (are the clocks right?)";
+
 /// Only 201 says that an object is stored. 202 says that something newer stands there.
 pub(crate) fn created(answer: &Answer) -> Result<Stored> {
     match answer.status {
         StatusCode::CREATED => Ok(Stored::of(answer)),
-        StatusCode::ACCEPTED => Err(answer.error(
-            ErrorKind::Superseded,
-            "202 Accepted: not stored, something newer stands there (are the clocks right?)",
-        )),
+        StatusCode::ACCEPTED => Err(answer.error(ErrorKind::Superseded, SUPERSEDED)),
         status => Err(answer.error(ErrorKind::Protocol, format!("unexpected answer {status}"))),
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::auth::Token;
 use crate::call::{Answer, Call, SMALL, collect, success};
 use crate::container::value;
-use crate::object::created;
+use crate::object::{SUPERSEDED, created};
 use crate::pace::{Piece, RequestBody};
 use crate::patience::Patience;
 use crate::read::md5_hex;
@@ -163,9 +163,7 @@ impl Writer {
         let (body, pace) = RequestBody::channel(receiver, self.length);
         let mut exchange = inner.begin(&self.call, token, body, pace)?;
         if let Some(answer) = exchange.go_ahead(limit).await? {
-            let answer = success(answer, limit).await?;
-            let message = format!("{} before the body was sent", answer.status());
-            return Err(Error::new(ErrorKind::Protocol, message).answered(answer.status(), answer.headers()));
+            return Err(too_early(&success(answer, limit).await?));
         }
         let patience = Patience::new(inner.options.timeouts.progress);
         Ok(Stream { exchange, pieces, patience, held: Bytes::new(), generation: token.generation })
@@ -178,10 +176,7 @@ impl Writer {
     /// The error of an answer that came before the end of the body.
     async fn early(&self, answer: Response<Incoming>, generation: u64) -> Error {
         match success(answer, self.call.limit).await {
-            Ok(answer) => {
-                let message = format!("{} before the end of the body", answer.status());
-                Error::new(ErrorKind::Protocol, message).answered(answer.status(), answer.headers())
-            }
+            Ok(answer) => too_early(&answer),
             Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => {
                 self.client.inner.auth.forget(generation);
                 let message = "401: the token expired while the body was on its way";
@@ -304,6 +299,15 @@ impl ObjectWriter {
         self.writer.client.inner.bucket.give();
         stored(&Answer { status: parts.status, headers: parts.headers, body }, self.writer.etag.as_deref())
     }
+}
+
+/// A success before the end of the body: Swift says 202 as soon as it sees that something newer stands there.
+fn too_early(answer: &Response<Incoming>) -> Error {
+    let (kind, message) = match answer.status() {
+        StatusCode::ACCEPTED => (ErrorKind::Superseded, SUPERSEDED.to_owned()),
+        status => (ErrorKind::Protocol, format!("{status} before the end of the body")),
+    };
+    Error::new(kind, message).answered(answer.status(), answer.headers())
 }
 
 /// What was stored, if it is what was sent.
