@@ -115,9 +115,11 @@ fn test_names(directory: &str) -> Vec<String> {
     names
 }
 
-/// The suites count hundreds of cases inside two tests.
+/// The suites count hundreds of cases inside a few tests.
 fn count_conformance(steps: &mut Steps) {
-    for suite in ["conformance", "conformance-1.1.1"] {
+    let suites = ["conformance", "conformance-1.1.1"];
+    let places = ["", "-swift", "-swift-without-slo"];
+    for suite in suites.iter().flat_map(|suite| places.map(|place| format!("{suite}{place}"))) {
         let file = run::target().join("xtask/conformance").join(format!("{suite}.counts"));
         if let Ok(counts) = fs::read_to_string(file) {
             println!("    {suite}: {counts}");
