@@ -8,7 +8,7 @@ use crate::run::{self, Steps, cargo, number_before};
 use crate::{deny, go, packages, structure};
 
 /// End-to-end tests that run one after another on the whole machine, after the others.
-const HEAVY: [&str; 8] = [
+const HEAVY: [&str; 10] = [
     "conformance",
     "interop_distribution",
     "clients",
@@ -16,6 +16,9 @@ const HEAVY: [&str; 8] = [
     "packages",
     "swift_clusters",
     "swift_push_pull",
+    "swift_requests",
+    "swift_interop",
+    "swift_legacy",
 ];
 
 /// Runs everything, or only what needs nothing but cargo.
