@@ -8,7 +8,7 @@ use crate::run::{self, Steps, cargo, number_before};
 use crate::{deny, go, packages, structure};
 
 /// End-to-end tests that run one after another on the whole machine, after the others.
-const HEAVY: [&str; 8] = [
+const HEAVY: [&str; 10] = [
     "conformance",
     "interop_distribution",
     "clients",
@@ -17,6 +17,9 @@ const HEAVY: [&str; 8] = [
     "swift_client",
     "swift_clusters",
     "swift_push_pull",
+    "swift_requests",
+    "swift_interop",
+    "swift_legacy",
 ];
 
 /// Runs everything, or only what needs nothing but cargo.
@@ -116,9 +119,11 @@ fn test_names(directory: &str) -> Vec<String> {
     names
 }
 
-/// The suites count hundreds of cases inside two tests.
+/// The suites count hundreds of cases inside a few tests.
 fn count_conformance(steps: &mut Steps) {
-    for suite in ["conformance", "conformance-1.1.1"] {
+    let suites = ["conformance", "conformance-1.1.1"];
+    let places = ["", "-swift", "-swift-without-slo"];
+    for suite in suites.iter().flat_map(|suite| places.map(|place| format!("{suite}{place}"))) {
         let file = run::target().join("xtask/conformance").join(format!("{suite}.counts"));
         if let Ok(counts) = fs::read_to_string(file) {
             println!("    {suite}: {counts}");

@@ -226,7 +226,7 @@ impl Registry {
             ObjectData::Remote(object) => Readable::Remote(object),
         };
         let content = if size <= self.small() {
-            Content::Memory(self.small_blob(digest, &key).await?)
+            Content::Memory(self.small_blob(digest, &key, size, &readable).await?)
         } else {
             match self.index(digest).await? {
                 Some(index) if index.size() == size => Content::Indexed(readable, index),
@@ -241,8 +241,17 @@ impl Registry {
     }
 
     /// Reads and proves a blob that needs no index, and remembers it if it is very small.
-    async fn small_blob(&self, digest: &Digest, key: &Key) -> Result<Bytes> {
-        let bytes = match self.store().get(key, self.inner.shape.small).await {
+    async fn small_blob(&self, digest: &Digest, key: &Key, size: u64, readable: &Readable) -> Result<Bytes> {
+        let read = match readable {
+            Readable::File(_) => self.store().get(key, self.inner.shape.small).await,
+            // What was looked at, not its name: on Swift that may be segments.
+            Readable::Remote(object) => {
+                let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+                let whole = read_whole(&**object, 0..size, |piece| bytes.extend_from_slice(piece)).await;
+                whole.map(|()| bytes.into())
+            }
+        };
+        let bytes = match read {
             Err(error) if error.kind == StoreErrorKind::Invalid => {
                 tracing::warn!(%digest, %error, "a blob is not whole in the store");
                 self.mark_damaged(digest);
