@@ -13,6 +13,7 @@ const HEAVY: [&str; 8] = [
     "interop_distribution",
     "clients",
     "disk_full",
+    "nginx_front",
     "packages",
     "swift_clusters",
     "swift_push_pull",
