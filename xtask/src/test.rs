@@ -13,6 +13,7 @@ const HEAVY: [&str; 10] = [
     "interop_distribution",
     "clients",
     "disk_full",
+    "nginx_front",
     "packages",
     "swift_client",
     "swift_clusters",

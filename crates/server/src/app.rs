@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header::{
@@ -16,7 +17,7 @@ use wharfinger_registry::{FrameKind, Registry};
 
 use crate::access_log::AccessLog;
 use crate::body::AnswerBody;
-use crate::connection::SendingFile;
+use crate::connection::{SendingFile, Unread};
 use crate::health::Health;
 use crate::incoming::RequestBody;
 use crate::metrics::Metrics;
@@ -52,6 +53,8 @@ pub(crate) struct Peer {
     pub(crate) tls: bool,
     /// Where pieces of files may be sent by the kernel.
     pub(crate) sending: Option<SendingFile>,
+    /// Where it is said that the connection ends with an unread body on it.
+    pub(crate) unread: Unread,
 }
 
 /// A request to an endpoint of the distribution API, after it was let in.
@@ -87,6 +90,7 @@ impl App {
             let waiting = head.headers.contains_key(EXPECT);
             if waiting || !body.drain().await {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                peer.unread.store(true, Ordering::Relaxed);
             }
         }
         let headers = answer.headers_mut();

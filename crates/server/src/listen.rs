@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::app::{App, Peer};
-use crate::connection::{Connection, SendingFile, Transport};
+use crate::connection::{Connection, SendingFile, Transport, Unread};
 use crate::tls::{Tls, handshake_timeout};
 
 /// Frames from a client are at most this large; it bounds what a slow connection holds.
@@ -70,11 +70,17 @@ impl Listener {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 let address = Some(address.ip().to_canonical());
-                Ok(Accepted::Tcp(stream, Peer { address, tls: false, sending: None }))
+                Ok(Accepted::Tcp(
+                    stream,
+                    Peer { address, tls: false, sending: None, unread: Unread::default() },
+                ))
             }
             Listener::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                Ok(Accepted::Unix(stream, Peer { address: None, tls: false, sending: None }))
+                Ok(Accepted::Unix(
+                    stream,
+                    Peer { address: None, tls: false, sending: None, unread: Unread::default() },
+                ))
             }
         }
     }
@@ -163,7 +169,7 @@ async fn connection(
     if matches!(transport, Transport::Tcp(_)) && !h2 {
         peer.sending = Some(sending.clone());
     }
-    let io = TokioIo::new(Connection::new(transport, sending, patience));
+    let io = TokioIo::new(Connection::new(transport, sending, peer.unread.clone(), patience));
     let header_timeout = app.options.header_timeout;
     let max_header_bytes = app.options.max_header_bytes;
     let answer = move |request| {
@@ -238,7 +244,8 @@ where
             }
         };
         let patience = Duration::from_secs(30);
-        let io = TokioIo::new(Connection::new(transport, SendingFile::default(), patience));
+        let io =
+            TokioIo::new(Connection::new(transport, SendingFile::default(), Unread::default(), patience));
         let (answer, mut stop) = (answer.clone(), stop.clone());
         tokio::spawn(async move {
             let service = hyper::service::service_fn(move |request| {

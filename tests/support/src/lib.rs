@@ -18,6 +18,7 @@ mod incumbent;
 mod issuer;
 mod layout;
 mod log;
+mod nginx;
 mod process;
 mod redis;
 mod registry;
@@ -40,6 +41,7 @@ pub use issuer::{
 };
 pub use layout::Layout;
 pub use log::LogLine;
+pub use nginx::{Front, Nginx, RESTRICTED, WRITER};
 pub use process::{Process, free_port, pause, quiet_port, wait_until};
 pub use redis::RedisServer;
 pub use registry::{Builder, Registry, wharfinger_binary};
