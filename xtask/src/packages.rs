@@ -8,8 +8,9 @@ use anyhow::{Result, bail};
 use crate::run;
 
 /// A package and a file that shows that it is installed.
-const PACKAGES: [(&str, &str); 15] = [
+const PACKAGES: [(&str, &str); 16] = [
     ("docker-registry", "/usr/bin/docker-registry"),
+    ("curl", "/usr/bin/curl"),
     ("skopeo", "/usr/bin/skopeo"),
     ("podman", "/usr/bin/podman"),
     ("buildah", "/usr/bin/buildah"),

@@ -11,6 +11,7 @@ mod content;
 mod engines;
 mod gzip;
 mod http;
+mod http2;
 mod image;
 mod incumbent;
 mod issuer;
@@ -29,6 +30,7 @@ pub use config::Config;
 pub use content::{Rng, bytes};
 pub use engines::{Containerd, Dockerd};
 pub use http::{Client, Connection, HttpError, Request, Response};
+pub use http2::{Http2, StreamAnswer, StreamEnd};
 pub use image::{Blob, Image, Index, Style};
 pub use incumbent::DockerRegistry;
 pub use issuer::{
