@@ -21,6 +21,7 @@ use crate::health::Health;
 use crate::incoming::RequestBody;
 use crate::metrics::Metrics;
 use crate::options::Options;
+use crate::patience::Progress;
 use crate::record::Record;
 use crate::respond::{Answer, Failure};
 use crate::throttle::Throttle;
@@ -52,6 +53,8 @@ pub(crate) struct Peer {
     pub(crate) tls: bool,
     /// Where pieces of files may be sent by the kernel.
     pub(crate) sending: Option<SendingFile>,
+    /// Where bodies say that they go on, over HTTP/2.
+    pub(crate) progress: Option<Arc<Progress>>,
 }
 
 /// A request to an endpoint of the distribution API, after it was let in.

@@ -16,8 +16,10 @@ use wharfinger_oci::{Algorithm, Digest, Hasher};
 
 use crate::http::Client;
 
-/// Bytes that may be on their way to this client, on each stream; a connection may hold four times as much.
+/// Bytes that may be on their way to a client, on each stream; a connection may hold four times as much.
 const WINDOW: u32 = 256 * 1024;
+/// As much as there may be.
+const GREEDY: u32 = (1 << 31) - 1;
 
 /// How a stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,21 +64,45 @@ impl fmt::Debug for Http2 {
 impl Http2 {
     /// Connects where `client` does: chosen by ALPN over TLS, else by prior knowledge (RFC 9113, section 3.3).
     pub fn connect(client: &Client) -> Http2 {
+        Http2::connect_with(client, WINDOW, 4 * WINDOW)
+    }
+
+    /// Connects, gives the server leave to send `window` bytes of each answer, asks for `targets`, and then reads
+    /// nothing any more for as long as the result lives.
+    pub fn connect_and_stop_reading(client: &Client, window: u32, targets: &[String]) -> Http2 {
+        let mut http2 = Http2::connect_with(client, window, GREEDY);
+        let answers: Vec<_> = targets.iter().map(|target| http2.begin("GET", target, &[], true).0).collect();
+        http2.runtime.block_on(async {
+            for answer in answers {
+                // Dropping a body would give its stream up.
+                std::mem::forget(answer.await.expect("the head of an answer"));
+            }
+        });
+        http2
+    }
+
+    /// What the server lets a client do: streams at a time, bytes on their way on one stream.
+    pub fn limits(&mut self) -> (usize, usize) {
+        let (_, mut stream) = self.begin("POST", "/v2/limits/blobs/uploads/", &[], false);
+        stream.reserve_capacity(GREEDY as usize);
+        let capacity = self.runtime.block_on(std::future::poll_fn(|context| stream.poll_capacity(context)));
+        (self.sender.current_max_send_streams(), capacity.expect("an open stream").expect("a window"))
+    }
+
+    fn connect_with(client: &Client, stream: u32, connection: u32) -> Http2 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let (scheme, sender) = runtime.block_on(async {
             let socket = TcpStream::connect(("127.0.0.1", client.port())).await.expect("a connection");
             socket.set_nodelay(true).expect("window updates go out at once");
-            let Some(authority) = client.authority() else { return ("http", handshake(socket).await) };
+            let Some(authority) = client.authority() else {
+                return ("http", handshake(socket, stream, connection).await);
+            };
             let config = authority.client_config_as(client.certificate(), &["h2"]);
             let name = ServerName::try_from("127.0.0.1").expect("an address is a server name");
             let connector = TlsConnector::from(Arc::new(config));
-            let stream = connector.connect(name, socket).await.expect("a TLS handshake");
-            assert_eq!(
-                stream.get_ref().1.alpn_protocol(),
-                Some(&b"h2"[..]),
-                "the server does not speak HTTP/2"
-            );
-            ("https", handshake(stream).await)
+            let tls = connector.connect(name, socket).await.expect("a TLS handshake");
+            assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]), "the server does not speak HTTP/2");
+            ("https", handshake(tls, stream, connection).await)
         });
         Http2 { runtime, sender, authority: format!("127.0.0.1:{}", client.port()), scheme }
     }
@@ -138,9 +164,17 @@ impl Http2 {
     }
 }
 
-async fn handshake(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> SendRequest<Bytes> {
+/// Begins to speak, with these windows of each stream and of the connection.
+async fn handshake(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    stream: u32,
+    connection: u32,
+) -> SendRequest<Bytes> {
     let mut builder = h2::client::Builder::new();
-    builder.initial_window_size(WINDOW).initial_connection_window_size(4 * WINDOW);
+    builder
+        .initial_window_size(stream)
+        .initial_connection_window_size(connection)
+        .max_send_buffer_size(64 << 20);
     let (sender, connection) = builder.handshake(io).await.expect("an HTTP/2 handshake");
     // Runs while the runtime does; what ends it is told to the streams.
     tokio::spawn(connection);
