@@ -8,9 +8,10 @@ use anyhow::{Result, bail};
 use crate::run;
 
 /// A package and a file that shows that it is installed.
-const PACKAGES: [(&str, &str); 18] = [
+const PACKAGES: &[(&str, &str)] = &[
     ("docker-registry", "/usr/bin/docker-registry"),
     ("nginx", "/usr/sbin/nginx"),
+    ("curl", "/usr/bin/curl"),
     ("skopeo", "/usr/bin/skopeo"),
     ("podman", "/usr/bin/podman"),
     ("buildah", "/usr/bin/buildah"),

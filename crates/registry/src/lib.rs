@@ -26,6 +26,6 @@ pub use error::{Error, Result};
 pub use manifest::StoredManifest;
 pub use purge::Purged;
 pub use referrers::ReferrersPage;
-pub use registry::{DeleteByDigest, IndexChildren, Mode, Options, Platform, Registry, UrlPolicy};
+pub use registry::{DeleteByDigest, IndexChildren, Mode, Options, Platform, Registry, Reserved, UrlPolicy};
 pub use tag::TagPage;
 pub use upload::{Closing, SessionId, SessionRef, UploadStatus, UploadWriter};

@@ -135,6 +135,12 @@ pub(crate) struct Inner {
     pub(crate) shape: Shape,
 }
 
+/// A share of the byte budget.
+#[derive(Debug)]
+pub struct Reserved {
+    _share: OwnedSemaphorePermit,
+}
+
 /// A link is a digest as text; anything much longer is not one.
 const MAX_LINK: usize = 256;
 
@@ -156,6 +162,12 @@ impl Registry {
             budget,
         };
         Registry { inner: Arc::new(inner) }
+    }
+
+    /// Takes `bytes` from the byte budget ([`Options::buffer_bytes`]) until the result is dropped. Waits in turn until
+    /// others have given back enough; what is larger than the whole budget takes all of it.
+    pub async fn reserve(&self, bytes: usize) -> Reserved {
+        Reserved { _share: self.share_of_budget(bytes as u64).await }
     }
 
     /// The store underneath.

@@ -22,6 +22,7 @@ use crate::health::Health;
 use crate::incoming::RequestBody;
 use crate::metrics::Metrics;
 use crate::options::Options;
+use crate::patience::Progress;
 use crate::record::Record;
 use crate::respond::{Answer, Failure};
 use crate::throttle::Throttle;
@@ -55,6 +56,15 @@ pub(crate) struct Peer {
     pub(crate) sending: Option<SendingFile>,
     /// Where it is said that the connection ends with an unread body on it.
     pub(crate) unread: Unread,
+    /// Where bodies say that they go on, over HTTP/2.
+    pub(crate) progress: Option<Arc<Progress>>,
+}
+
+impl Peer {
+    /// A connection from this address, of which nothing else is known yet.
+    pub(crate) fn new(address: Option<IpAddr>) -> Peer {
+        Peer { address, tls: false, sending: None, unread: Unread::default(), progress: None }
+    }
 }
 
 /// A request to an endpoint of the distribution API, after it was let in.

@@ -13,6 +13,7 @@ mod engines;
 mod exchange;
 mod gzip;
 mod http;
+mod http2;
 mod image;
 mod incumbent;
 mod issuer;
@@ -34,6 +35,7 @@ pub use corpus::{Corpus, HalfDone};
 pub use engines::{Containerd, Dockerd};
 pub use exchange::{Place, Side, Trees, exchange, foreign_upload, life};
 pub use http::{Client, Connection, HttpError, Request, Response};
+pub use http2::{Http2, StreamAnswer, StreamEnd};
 pub use image::{Blob, Image, Index, Style};
 pub use incumbent::DockerRegistry;
 pub use issuer::{
