@@ -58,7 +58,7 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
     for name in HEAVY {
         let mut command = cargo(&["test", "--workspace"]);
         let result = steps.command(&name.replace('_', " "), command.args(full).args(["--test", name]));
-        if name == "conformance" {
+        if *name == "conformance" {
             count_conformance(steps);
         }
         result?;
