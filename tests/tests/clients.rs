@@ -1,4 +1,4 @@
-//! Real clients push and pull: images, a multi-platform index, a large layer.
+//! Real clients push and pull: images, a multi-platform index, a large layer; some of them on Swift too.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
 
 use std::path::Path;
@@ -6,7 +6,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 use wharfinger_test_support::{
-    Blob, Containerd, Dockerd, Image, Index, Layout, Registry, Style, Tool, go_tool, run_tool, system_tool,
+    Blob, Containerd, Dockerd, Image, Index, Layout, Pipeline, Registry, Style, SwiftCluster, Tool, go_tool,
+    run_tool, system_tool,
 };
 
 /// A registry, an OCI layout to push from, and room for what clients write.
@@ -20,6 +21,16 @@ struct Bench {
 
 impl Bench {
     fn new(seed: u64) -> Bench {
+        Bench::with(Registry::start(), seed)
+    }
+
+    /// With a registry on a container of its own.
+    fn on_swift(pipeline: Pipeline, seed: u64) -> Bench {
+        let swift = SwiftCluster::shared(pipeline);
+        Bench::with(Registry::builder().swift(swift, &swift.fresh_container()).start(), seed)
+    }
+
+    fn with(registry: Registry, seed: u64) -> Bench {
         let work = tempfile::tempdir().unwrap();
         std::fs::write(work.path().join("config.json"), "{}").unwrap();
         let mut layout = Layout::create(&work.path().join("layout"));
@@ -27,7 +38,7 @@ impl Bench {
         let index = Index::two_platforms(Style::Oci, seed + 100);
         layout.add_image(&image, "image");
         layout.add_index(&index, "index");
-        Bench { registry: Registry::start(), layout, image, index, work }
+        Bench { registry, layout, image, index, work }
     }
 
     /// `HOST:PORT/REPOSITORY:TAG`.
@@ -69,7 +80,15 @@ impl Bench {
 
 #[test]
 fn skopeo() {
-    let bench = Bench::new(1);
+    skopeo_copies(&Bench::new(1));
+}
+
+#[test]
+fn skopeo_on_swift() {
+    skopeo_copies(&Bench::on_swift(Pipeline::Full, 1));
+}
+
+fn skopeo_copies(bench: &Bench) {
     let skopeo = system_tool("skopeo");
     let (image, index) = (bench.reference("skopeo:image"), bench.reference("skopeo:index"));
     let copy = ["--insecure-policy", "copy", "-q", "--all"];
@@ -144,7 +163,15 @@ fn buildah() {
 
 #[test]
 fn docker_engine() {
-    let bench = Bench::new(4);
+    docker_engine_pushes_and_pulls(&Bench::new(4));
+}
+
+#[test]
+fn docker_engine_on_swift() {
+    docker_engine_pushes_and_pulls(&Bench::on_swift(Pipeline::Wikimedia, 4));
+}
+
+fn docker_engine_pushes_and_pulls(bench: &Bench) {
     let engine = Dockerd::start();
     let api = bench.registry.api();
     for (name, style) in [("docker/oci", Style::Oci), ("docker/schema2", Style::Docker)] {
@@ -266,7 +293,15 @@ fn regctl() {
 
 #[test]
 fn a_layer_of_one_gibibyte() {
-    let mut bench = Bench::new(9);
+    large_layer(Bench::new(9));
+}
+
+#[test]
+fn a_layer_of_one_gibibyte_on_swift() {
+    large_layer(Bench::on_swift(Pipeline::Wikimedia, 9));
+}
+
+fn large_layer(mut bench: Bench) {
     let layer = Blob::large_layer(&bench.work.path().join("large"), 9, 1 << 30);
     let (digest, size) = (layer.digest, layer.size);
     let image = Image::of(Style::Oci, "amd64", vec![layer]);

@@ -3,8 +3,9 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
-use wharfinger_test_support::{Builder, Image, Registry, wharfinger_binary};
+use wharfinger_test_support::{Builder, Image, Registry, free_port, pause, wharfinger_binary};
 
 /// Debian's file of docker-registry 2.8, with ours for the address and the directory.
 fn debian(builder: &Builder) -> String {
@@ -207,4 +208,72 @@ fn a_prefix_stands_before_every_path() {
     let digest = wharfinger_test_support::Digest::sha256(b"x");
     api.finish(&session, &digest.to_string(), b"x").expect(201);
     api.get(&format!("/registry/v2/prefix/blobs/{digest}")).expect(200);
+}
+
+#[test]
+fn a_dead_redis_that_is_checked_by_tcp_does_not_take_the_instance_down() {
+    let builder = Registry::builder();
+    // What a site runs Distribution 2.8 with; nothing listens on the port of its Redis.
+    let text = format!(
+        "version: 0.1
+log:
+  fields:
+    service: docker-registry
+  formatter: json
+storage:
+  cache:
+    blobdescriptor: redis
+  filesystem:
+    rootdirectory: {}
+  delete:
+    enabled: true
+http:
+  addr: 127.0.0.1:{}
+  secret: shared
+  debug:
+    addr: 127.0.0.1:{}
+    prometheus:
+      enabled: true
+      path: /metrics
+redis:
+  addr: 127.0.0.1:1
+  password: hidden
+  db: 0
+  dialtimeout: 100ms
+  readtimeout: 100ms
+  writetimeout: 300ms
+  pool:
+    maxidle: 16
+    maxactive: 64
+    idletimeout: 300s
+health:
+  storagedriver:
+    enabled: true
+    interval: 100ms
+    threshold: 1
+  tcp:
+    - addr: 127.0.0.1:1
+      timeout: 100ms
+      interval: 100ms
+      threshold: 1
+catalog:
+  maxentries: 10000
+",
+        builder.data().display(),
+        builder.port(),
+        free_port()
+    );
+    let registry = builder.config_file(&text).allow_log("redis").allow_log("health.tcp").start();
+    let (api, image) = (registry.api(), Image::small(4));
+    api.push_image("app", "v1", &image);
+    // Long enough for a check to have failed many times.
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < deadline {
+        assert_eq!(api.get("/health/ready").status, 200);
+        api.get("/v2/app/manifests/v1").expect(200);
+        pause(Duration::from_millis(50));
+    }
+    let told = |name: &str| registry.log().iter().any(|line| line.is_alarming() && line.text.contains(name));
+    assert!(told("storage.cache.blobdescriptor") && told("redis: ignored") && told("health.tcp: ignored"));
+    assert!(!registry.log().iter().any(|line| line.text.contains("hidden")), "a password is logged");
 }

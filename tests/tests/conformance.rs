@@ -1,11 +1,14 @@
-//! Both conformance suites of the OCI distribution specification, with every switch on.
+//! Both conformance suites of the OCI distribution specification, with every switch on: against a directory, and against
+//! Swift with and without static large objects.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use wharfinger_test_support::{Image, Registry, go_tool, target_directory, try_tool};
+use wharfinger_test_support::{
+    Builder, Image, Pipeline, Registry, SwiftCluster, go_tool, target_directory, try_tool,
+};
 
 /// Cases of v1.1.1 that expect the opposite of another case, so that no registry can pass both.
 const EXCLUDED_BY_ANOTHER_CASE: [(&str, &str); 2] = [
@@ -19,9 +22,70 @@ const EXCLUDED_BY_ANOTHER_CASE: [(&str, &str); 2] = [
     ),
 ];
 
+/// Where the registry keeps its data; its name stands in the names of the reports.
+#[derive(Clone, Copy)]
+enum Place {
+    Directory,
+    /// A container, on a cluster with everything in its pipeline.
+    Swift,
+    /// A container, on a cluster without static large objects.
+    SwiftPlain,
+}
+
+impl Place {
+    /// A registry without any content.
+    fn empty(self) -> Builder {
+        let pipeline = match self {
+            Place::Directory => return Registry::builder(),
+            Place::Swift => Pipeline::Full,
+            Place::SwiftPlain => Pipeline::Wikimedia,
+        };
+        let swift = SwiftCluster::shared(pipeline);
+        Registry::builder().swift(swift, &swift.fresh_container())
+    }
+
+    fn report(self, suite: &str) -> String {
+        match self {
+            Place::Directory => suite.to_owned(),
+            Place::Swift => format!("{suite}-swift"),
+            Place::SwiftPlain => format!("{suite}-swift-without-slo"),
+        }
+    }
+}
+
 #[test]
 fn the_current_suite_passes() {
-    let results = results_directory("conformance");
+    current_suite(Place::Directory);
+}
+
+#[test]
+fn the_current_suite_passes_on_swift() {
+    current_suite(Place::Swift);
+}
+
+#[test]
+fn the_current_suite_passes_on_swift_without_static_large_objects() {
+    current_suite(Place::SwiftPlain);
+}
+
+#[test]
+fn the_suite_of_1_1_1_passes() {
+    suite_of_1_1_1(Place::Directory);
+}
+
+#[test]
+fn the_suite_of_1_1_1_passes_on_swift() {
+    suite_of_1_1_1(Place::Swift);
+}
+
+#[test]
+fn the_suite_of_1_1_1_passes_on_swift_without_static_large_objects() {
+    suite_of_1_1_1(Place::SwiftPlain);
+}
+
+fn current_suite(place: Place) {
+    let name = place.report("conformance");
+    let results = results_directory(&name);
     // The switches that the suite leaves off by default.
     let switches = [
         "OCI_API_BLOBS_DIGEST_HEADER",
@@ -29,15 +93,15 @@ fn the_current_suite_passes() {
         "OCI_API_MANIFESTS_DIGEST_HEADER",
         "OCI_API_MANIFESTS_TAG_PARAM",
     ];
-    let mut cases = current_suite(&Registry::start(), &results.join("strict"), &switches);
+    let mut cases = run_current_suite(&place.empty().start(), &results.join("strict"), &switches);
     // Manifests with missing layers and indexes with missing images are taken only where validation is off.
-    let lenient = Registry::builder().set("validation.disabled", true).start();
+    let lenient = place.empty().set("validation.disabled", true).start();
     let sparse = [&switches[..], &["OCI_DATA_SPARSE"]].concat();
-    cases.join(current_suite(&lenient, &results.join("sparse"), &sparse));
-    cases.report("conformance", &[], &results);
+    cases.join(run_current_suite(&lenient, &results.join("sparse"), &sparse));
+    cases.report(&name, &[], &results);
 }
 
-fn current_suite(registry: &Registry, results: &Path, switches: &[&str]) -> Cases {
+fn run_current_suite(registry: &Registry, results: &Path, switches: &[&str]) -> Cases {
     fs::create_dir_all(results).unwrap();
     let mut command = go_tool("conformance").command();
     command
@@ -53,10 +117,10 @@ fn current_suite(registry: &Registry, results: &Path, switches: &[&str]) -> Case
     Cases::read(&results.join("junit.xml"), &output)
 }
 
-#[test]
-fn the_suite_of_1_1_1_passes() {
-    let registry = Registry::start();
-    let results = results_directory("conformance-1.1.1");
+fn suite_of_1_1_1(place: Place) {
+    let registry = place.empty().start();
+    let name = place.report("conformance-1.1.1");
+    let results = results_directory(&name);
     let run = |report: &str, categories: &[&str], settings: &[(&str, String)]| {
         let directory = results.join(report);
         fs::create_dir_all(&directory).unwrap();
@@ -87,7 +151,7 @@ fn the_suite_of_1_1_1_passes() {
         ("OCI_TAG_LIST", tags.join(",")),
     ];
     cases.fill_in(&run("found", &["PULL", "CONTENT_DISCOVERY"], &found));
-    cases.report("conformance-1.1.1", &EXCLUDED_BY_ANOTHER_CASE, &results);
+    cases.report(&name, &EXCLUDED_BY_ANOTHER_CASE, &results);
 }
 
 fn results_directory(name: &str) -> PathBuf {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use wharfinger_test_support::{Digest, Registry, Request, bytes, pause, wait_until};
+use wharfinger_test_support::{Authority, Digest, Registry, Request, bytes, pause, wait_until};
 
 #[test]
 fn an_idle_server_ends_at_once() {
@@ -14,6 +14,26 @@ fn an_idle_server_ends_at_once() {
     assert!(registry.stop().success());
     assert!(start.elapsed() < Duration::from_secs(3), "an idle connection held it for {:?}", start.elapsed());
     drop(connection);
+}
+
+#[test]
+fn clients_that_have_not_said_anything_do_not_hold_it_up() {
+    for builder in
+        [Registry::builder().tls(&Authority::new()), Registry::builder().set("http.h2c.enabled", true)]
+    {
+        let mut registry = builder.start();
+        let silent = std::net::TcpStream::connect(("127.0.0.1", registry.client().port())).unwrap();
+        // Accepted after the silent one.
+        registry.api().get("/v2/").expect(200);
+        let start = Instant::now();
+        assert!(registry.stop().success());
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "a silent client held it for {:?}",
+            start.elapsed()
+        );
+        drop(silent);
+    }
 }
 
 #[test]

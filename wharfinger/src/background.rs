@@ -10,6 +10,9 @@ use wharfinger_server::{App, health};
 
 use crate::storage::Backend;
 
+/// Between two looks for blobs that other instances found damaged.
+const MARKS_EVERY: Duration = Duration::from_secs(30);
+
 /// Starts everything that the configuration asks for.
 pub(crate) fn start(app: &Arc<App>, config: &Config, backend: &Backend) -> Vec<JoinHandle<()>> {
     let mut tasks = Vec::new();
@@ -21,11 +24,22 @@ pub(crate) fn start(app: &Arc<App>, config: &Config, backend: &Backend) -> Vec<J
         let (interval, threshold) = (config.health.interval, config.health.threshold);
         tasks.push(tokio::spawn(health::probe_forever(app.clone(), interval, threshold)));
     }
+    tasks.push(tokio::spawn(follow_marks(app.registry.clone())));
     if config.storage.upload_purging.enabled && !config.storage.read_only {
         let purging = config.storage.upload_purging.clone();
         tasks.push(tokio::spawn(purge_forever(app.registry.clone(), backend.clone(), purging)));
     }
     tasks
+}
+
+/// Follows what other instances found damaged.
+async fn follow_marks(registry: Registry) {
+    loop {
+        if let Err(error) = registry.refresh_damaged().await {
+            tracing::debug!(%error, "the marks of damaged blobs could not be listed");
+        }
+        tokio::time::sleep(MARKS_EVERY).await;
+    }
 }
 
 async fn purge_forever(registry: Registry, backend: Backend, purging: UploadPurging) {

@@ -8,8 +8,10 @@ use anyhow::{Result, bail};
 use crate::run;
 
 /// A package and a file that shows that it is installed.
-const PACKAGES: [(&str, &str); 17] = [
+const PACKAGES: &[(&str, &str)] = &[
     ("docker-registry", "/usr/bin/docker-registry"),
+    ("nginx", "/usr/sbin/nginx"),
+    ("curl", "/usr/bin/curl"),
     ("skopeo", "/usr/bin/skopeo"),
     ("podman", "/usr/bin/podman"),
     ("buildah", "/usr/bin/buildah"),
@@ -23,7 +25,10 @@ const PACKAGES: [(&str, &str); 17] = [
     ("swift-object", "/usr/bin/swift-object-server"),
     ("memcached", "/usr/bin/memcached"),
     ("keystone", "/usr/bin/keystone-wsgi-public"),
-    ("python3-keystonemiddleware", "/usr/lib/python3/dist-packages/keystonemiddleware/auth_token/__init__.py"),
+    (
+        "python3-keystonemiddleware",
+        "/usr/lib/python3/dist-packages/keystonemiddleware/auth_token/__init__.py",
+    ),
     ("redis-server", "/usr/bin/redis-server"),
     ("groff-base", "/usr/bin/groff"),
 ];

@@ -8,15 +8,19 @@ use crate::run::{self, Steps, cargo, number_before};
 use crate::{deny, go, packages, structure};
 
 /// End-to-end tests that run one after another on the whole machine, after the others.
-const HEAVY: [&str; 8] = [
+const HEAVY: &[&str] = &[
     "conformance",
     "interop_distribution",
     "clients",
     "disk_full",
+    "nginx_front",
     "packages",
     "swift_client",
     "swift_clusters",
     "swift_push_pull",
+    "swift_requests",
+    "swift_interop",
+    "swift_legacy",
 ];
 
 /// Runs everything, or only what needs nothing but cargo.
@@ -98,8 +102,10 @@ fn end_to_end() -> Vec<String> {
 /// `--test NAME` for the integration tests of the crates.
 fn library_tests() -> Vec<String> {
     let mut names = test_names("wharfinger/tests");
-    for entry in fs::read_dir(run::root().join("crates")).into_iter().flatten().flatten() {
-        names.extend(test_names(&format!("crates/{}/tests", entry.file_name().to_string_lossy())));
+    for parent in ["crates", "fakes"] {
+        for entry in fs::read_dir(run::root().join(parent)).into_iter().flatten().flatten() {
+            names.extend(test_names(&format!("{parent}/{}/tests", entry.file_name().to_string_lossy())));
+        }
     }
     names.into_iter().flat_map(|name| ["--test".to_owned(), name]).collect()
 }
@@ -114,9 +120,11 @@ fn test_names(directory: &str) -> Vec<String> {
     names
 }
 
-/// The suites count hundreds of cases inside two tests.
+/// The suites count hundreds of cases inside a few tests.
 fn count_conformance(steps: &mut Steps) {
-    for suite in ["conformance", "conformance-1.1.1"] {
+    let suites = ["conformance", "conformance-1.1.1"];
+    let places = ["", "-swift", "-swift-without-slo"];
+    for suite in suites.iter().flat_map(|suite| places.map(|place| format!("{suite}{place}"))) {
         let file = run::target().join("xtask/conformance").join(format!("{suite}.counts"));
         if let Ok(counts) = fs::read_to_string(file) {
             println!("    {suite}: {counts}");

@@ -112,15 +112,13 @@ impl Registry {
 
     /// Takes a blob out of a repository. The bytes stay.
     pub async fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {
-        if self.delete_link(&layout::layer_link(name, digest)).await? {
-            Ok(())
-        } else {
-            Err(Error::BlobUnknown(name.clone(), *digest))
-        }
+        let link = layout::layer_link(name, digest);
+        self.inner.linked.forget(&link);
+        if self.delete_link(&link).await? { Ok(()) } else { Err(Error::BlobUnknown(name.clone(), *digest)) }
     }
 
     /// Links a blob of another repository into this one. Looks in `from`, or where that is not given in all
-    /// repositories that `may_read` allows. Says whether it was found.
+    /// repositories that `may_read` allows, unless the store is remote. Says whether it was found.
     pub async fn mount(
         &self,
         name: &RepositoryName,
@@ -144,6 +142,10 @@ impl Registry {
         digest: &Digest,
         may_read: &(dyn Fn(&RepositoryName) -> bool + Sync),
     ) -> Result<bool> {
+        if self.inner.shape.remote {
+            // One request for each repository would cost more than the upload.
+            return Ok(false);
+        }
         let names = self.repository_names().await?;
         let candidates = names.iter().filter(|name| may_read(name)).take(MOUNT_CANDIDATES);
         let links: Vec<_> = candidates.map(|name| layout::layer_link(name, digest)).collect();
@@ -152,7 +154,9 @@ impl Registry {
 
     /// Makes a blob readable in a repository.
     pub(crate) async fn link_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {
-        self.put_link(&layout::layer_link(name, digest), digest).await?;
+        let link = layout::layer_link(name, digest);
+        self.put_link(&link, digest).await?;
+        self.inner.linked.note(link);
         self.inner.catalog.note(name);
         Ok(())
     }
@@ -170,7 +174,7 @@ impl Registry {
 
     /// The size of a blob's bytes, `None` where they are missing, damaged, or not of the size they must be.
     pub(crate) async fn stat_data(&self, digest: &Digest) -> Result<Option<u64>> {
-        if self.is_damaged(digest) {
+        if self.is_damaged(digest).await? {
             return Ok(None);
         }
         let meta = match optional(self.store().check(&layout::blob_data(digest)).await) {
@@ -222,7 +226,7 @@ impl Registry {
             ObjectData::Remote(object) => Readable::Remote(object),
         };
         let content = if size <= self.small() {
-            Content::Memory(self.small_blob(digest, &key).await?)
+            Content::Memory(self.small_blob(digest, &key, size, &readable).await?)
         } else {
             match self.index(digest).await? {
                 Some(index) if index.size() == size => Content::Indexed(readable, index),
@@ -237,8 +241,17 @@ impl Registry {
     }
 
     /// Reads and proves a blob that needs no index, and remembers it if it is very small.
-    async fn small_blob(&self, digest: &Digest, key: &Key) -> Result<Bytes> {
-        let bytes = match self.store().get(key, self.inner.small).await {
+    async fn small_blob(&self, digest: &Digest, key: &Key, size: u64, readable: &Readable) -> Result<Bytes> {
+        let read = match readable {
+            Readable::File(_) => self.store().get(key, self.inner.shape.small).await,
+            // What was looked at, not its name: on Swift that may be segments.
+            Readable::Remote(object) => {
+                let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+                let whole = read_whole(&**object, 0..size, |piece| bytes.extend_from_slice(piece)).await;
+                whole.map(|()| bytes.into())
+            }
+        };
+        let bytes = match read {
             Err(error) if error.kind == StoreErrorKind::Invalid => {
                 tracing::warn!(%digest, %error, "a blob is not whole in the store");
                 self.mark_damaged(digest);
@@ -255,7 +268,7 @@ impl Registry {
 
     /// Blobs of at most this many bytes are proved by their digest on each read and have no chunk index.
     pub(crate) fn small(&self) -> u64 {
-        self.inner.small as u64
+        self.inner.shape.small as u64
     }
 
     /// Bytes whose digest was compared.

@@ -1,9 +1,13 @@
 //! The names of all repositories, kept in order.
 //!
-//! Repositories that this process makes appear at once. Those that another writer makes on the same store appear
+//! On a remote store that is ours alone each repository leaves its name at a place where one listing finds a page of
+//! them ([`index`]). Elsewhere the tree is walked in the background and remembered: repositories that this process makes appear at once. Those that another writer makes on the same store appear
 //! within [`FRESH`] and one request, at the latest after [`STALE`].
 
+mod index;
+
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +36,10 @@ struct State {
     walked: Option<Instant>,
     /// Made here since the last walk began; a walk that missed them does not drop them.
     added: Vec<RepositoryName>,
+    /// Names that this process wrote, or saw, at their place.
+    written: HashSet<RepositoryName>,
+    /// Whether the names of all repositories are at their place.
+    complete: bool,
 }
 
 /// Distribution's order: component by component, so `a/b` comes before `a-b`.
@@ -50,9 +58,24 @@ impl Catalog {
     }
 }
 
+impl Catalog {
+    /// Takes over what a walk found.
+    fn walked(&self, mut names: Vec<RepositoryName>) {
+        let mut state = self.state.lock();
+        names.append(&mut state.added);
+        names.sort_by(|a, b| order(a.as_str(), b.as_str()));
+        names.dedup();
+        state.names = Arc::new(names);
+        state.walked = Some(Instant::now());
+    }
+}
+
 impl Registry {
     /// At most `limit` repository names after `last` (exclusive; it need not exist), and whether there are more.
     pub async fn catalog(&self, last: Option<&str>, limit: usize) -> Result<(Vec<RepositoryName>, bool)> {
+        if self.has_catalog_index() && self.catalog_is_complete().await? {
+            return self.indexed_catalog(last, limit).await;
+        }
         let names = self.repository_names().await?;
         let start = last
             .map_or(0, |last| names.partition_point(|name| order(name.as_str(), last) != Ordering::Greater));
@@ -108,12 +131,7 @@ impl Registry {
                 names.push(name);
             }
         }
-        let mut state = self.inner.catalog.state.lock();
-        names.append(&mut state.added);
-        names.sort_by(|a, b| order(a.as_str(), b.as_str()));
-        names.dedup();
-        state.names = Arc::new(names);
-        state.walked = Some(Instant::now());
-        Ok(())
+        self.inner.catalog.walked(names);
+        self.complete_catalog().await
     }
 }

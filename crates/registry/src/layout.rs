@@ -12,6 +12,9 @@
 //! | `wharfinger/v1/uploads/<uuid>/session` | record of an upload session ([`crate::upload`]) |
 //! | `wharfinger/v1/uploads/<uuid>/data` | its bytes so far |
 //! | `wharfinger/v1/repositories/<name>/_referrers/<alg>/<subject hex>/<alg>/<hex>` | descriptor of a referrer |
+//! | `wharfinger/v1/catalog/names/<name, with ! for />` | nothing: this repository exists (remote stores) |
+//! | `wharfinger/v1/catalog/complete` | nothing: there is such a name for every repository |
+//! | `wharfinger/v1/damaged/<alg>/<hex>` | nothing: the blob failed a check and was not pushed again since |
 //! | `wharfinger/v1/probe/<uuid>` | what the health probe writes, reads and deletes |
 //!
 //! The first part is Distribution's own layout, byte for byte; the second is ours and lies beside it. A link is a
@@ -129,6 +132,37 @@ pub fn referrers(name: &RepositoryName, subject: &Digest) -> Key {
 /// Descriptor of one referrer.
 pub fn referrer(name: &RepositoryName, subject: &Digest, referrer: &Digest) -> Key {
     referrers(name, subject).join(&format!("{}/{}", referrer.algorithm().as_str(), referrer.hex()))
+}
+
+/// Prefix of the marks of damaged blobs.
+pub fn all_damaged() -> Key {
+    Key::new(format!("{OURS}/damaged"))
+}
+
+/// Mark of a damaged blob.
+pub fn damaged(digest: &Digest) -> Key {
+    all_damaged().join(&format!("{}/{}", digest.algorithm().as_str(), digest.hex()))
+}
+
+/// Prefix of the names of repositories.
+pub fn catalog_names() -> Key {
+    Key::new(format!("{OURS}/catalog/names"))
+}
+
+/// A repository's name below [`catalog_names`]: `!` sorts before everything that a name may hold, as `/` does in the
+/// order of the catalog.
+pub fn catalog_name(name: &str) -> String {
+    name.replace('/', "!")
+}
+
+/// The repository of a [`catalog_name`].
+pub fn catalog_repository(name: &str) -> String {
+    name.replace('!', "/")
+}
+
+/// Says that the names of all repositories were written.
+pub fn catalog_complete() -> Key {
+    Key::new(format!("{OURS}/catalog/complete"))
 }
 
 /// An object of the health probe.

@@ -1,5 +1,6 @@
 //! Manifests: small blobs with structure, kept byte for byte.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -98,6 +99,7 @@ impl Registry {
         // After the bytes, before anything shows them: what is found here is as late as it can be.
         self.check_children(name, &manifest).await?;
         self.make_visible_to_old_gc(name, &digest, &manifest).await?;
+        self.note_repository(name).await?;
         self.put_link(&layout::revision_link(name, &digest), &digest).await?;
         if let Some(subject) = &manifest.subject {
             self.put_referrer(name, &subject.digest, &digest, size, &manifest).await?;
@@ -105,7 +107,6 @@ impl Registry {
         for tag in &push.tags {
             self.set_tag(name, tag, &digest).await?;
         }
-        self.inner.catalog.note(name);
         Ok(Pushed { digest, subject: manifest.subject.map(|subject| subject.digest) })
     }
 
@@ -118,8 +119,7 @@ impl Registry {
         if written != size {
             return Err(Error::SizeMismatch { expected: size, found: written });
         }
-        self.mark_mended(digest);
-        Ok(())
+        self.mark_mended(digest).await
     }
 
     /// Distribution 2.8's garbage collection visits only repositories that have a layer link, and takes the
@@ -151,23 +151,24 @@ impl Registry {
     /// Everything the manifest names must be in this repository, and its bytes in the store.
     async fn check_children(&self, name: &RepositoryName, manifest: &Manifest) -> Result<()> {
         let blobs = manifest.required_blobs().filter(|_| self.inner.options.require_blobs);
-        let blobs: Vec<Digest> = blobs.map(|child| child.digest).collect();
+        let blobs = blobs.map(|child| (child.digest, layout::layer_link(name, &child.digest)));
         let required = manifest.manifests.iter().filter(|child| self.must_exist(child));
-        let manifests: Vec<Digest> = required.map(|child| child.digest).collect();
-        let mut keys: Vec<Key> = Vec::with_capacity(2 * (blobs.len() + manifests.len()));
-        for digest in &blobs {
-            keys.extend([layout::layer_link(name, digest), layout::blob_data(digest)]);
-        }
-        for digest in &manifests {
-            keys.extend([layout::revision_link(name, digest), layout::blob_data(digest)]);
-        }
+        let manifests = required.map(|child| (child.digest, layout::revision_link(name, &child.digest)));
+        let children: Vec<(Digest, Key)> = blobs.chain(manifests).collect();
+        let data = children.iter().map(|(digest, _)| layout::blob_data(digest));
+        let unknown = children.iter().map(|(_, link)| link).filter(|link| !self.inner.linked.has(link));
+        let keys: Vec<Key> = data.chain(unknown.cloned()).collect();
         let exist = self.store().exist(&keys).await?;
+        let absent: HashSet<&Key> =
+            keys.iter().zip(exist).filter_map(|(key, there)| (!there).then_some(key)).collect();
         let mut missing = Vec::new();
-        for (digest, exist) in blobs.iter().chain(&manifests).zip(exist.chunks(2)) {
-            let aliased = digest.algorithm() != Algorithm::Sha256
-                && exist.first() == Some(&true)
+        for (digest, link) in &children {
+            let linked = !absent.contains(link);
+            let whole = linked && !absent.contains(&layout::blob_data(digest));
+            let aliased = linked
+                && digest.algorithm() != Algorithm::Sha256
                 && self.stat_blob(name, digest).await.is_ok();
-            if (exist.contains(&false) && !aliased) || self.is_damaged(digest) {
+            if !(whole || aliased) || self.is_damaged(digest).await? {
                 missing.push(*digest);
             }
         }

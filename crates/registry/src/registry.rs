@@ -6,13 +6,15 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wharfinger_oci::{Digest, RepositoryName};
-use wharfinger_store::{Delete, Durability, Key, Store};
+use wharfinger_store::{Delete, Durability, Key, Shape, Store};
 
 use crate::cache::Caches;
 use crate::catalog::Catalog;
+use crate::damaged::Damaged;
 use crate::error::{Result, optional};
 use crate::hashing::Hashing;
 use crate::layout;
+use crate::links::RecentLinks;
 use crate::upload::SessionId;
 use crate::upload::hot::HotSessions;
 
@@ -117,18 +119,26 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) caches: Caches,
     pub(crate) catalog: Catalog,
+    /// Layer links that this process wrote a moment ago.
+    pub(crate) linked: RecentLinks,
     /// Sessions as this process wrote them last.
     pub(crate) sessions: HotSessions,
     /// Sessions that a request of this process is writing to.
     pub(crate) writing: Mutex<HashSet<SessionId>>,
-    /// Blobs that failed a check in this process: not offered until they are pushed again.
-    pub(crate) damaged: Mutex<HashSet<Digest>>,
+    /// Blobs that failed a check: not offered until they are pushed again.
+    pub(crate) damaged: Damaged,
     /// Whole-blob hashing that requests wait for, e.g. a range of a blob without an index.
     pub(crate) hashing: Hashing,
     /// The byte budget, one permit a byte.
     pub(crate) budget: Arc<Semaphore>,
-    /// `Shape::small` of the store.
-    pub(crate) small: usize,
+    /// What suits the store.
+    pub(crate) shape: Shape,
+}
+
+/// A share of the byte budget.
+#[derive(Debug)]
+pub struct Reserved {
+    _share: OwnedSemaphorePermit,
 }
 
 /// A link is a digest as text; anything much longer is not one.
@@ -139,18 +149,25 @@ impl Registry {
     pub fn new(store: Arc<dyn Store>, options: Options) -> Registry {
         let budget = Arc::new(Semaphore::new(options.buffer_bytes.min(Semaphore::MAX_PERMITS)));
         let inner = Inner {
-            small: store.shape().small,
+            shape: store.shape(),
             store,
             options,
             caches: Caches::new(),
             catalog: Catalog::default(),
+            linked: RecentLinks::default(),
             sessions: HotSessions::default(),
             writing: Mutex::default(),
-            damaged: Mutex::default(),
+            damaged: Damaged::default(),
             hashing: Hashing::new(2),
             budget,
         };
         Registry { inner: Arc::new(inner) }
+    }
+
+    /// Takes `bytes` from the byte budget ([`Options::buffer_bytes`]) until the result is dropped. Waits in turn until
+    /// others have given back enough; what is larger than the whole budget takes all of it.
+    pub async fn reserve(&self, bytes: usize) -> Reserved {
+        Reserved { _share: self.share_of_budget(bytes as u64).await }
     }
 
     /// The store underneath.
@@ -206,29 +223,6 @@ impl Registry {
             }
         }
         Ok(false)
-    }
-
-    pub(crate) fn mark_damaged(&self, digest: &Digest) {
-        /// Past this many the store has other problems than a list.
-        const MOST: usize = 100_000;
-        let mut damaged = self.inner.damaged.lock();
-        if damaged.len() < MOST && damaged.insert(*digest) {
-            tracing::error!(%digest, "a blob is damaged in the store; it is withheld until it is pushed again");
-        }
-    }
-
-    pub(crate) fn mark_mended(&self, digest: &Digest) {
-        self.inner.damaged.lock().remove(digest);
-    }
-
-    pub(crate) fn is_damaged(&self, digest: &Digest) -> bool {
-        let damaged = self.inner.damaged.lock();
-        !damaged.is_empty() && damaged.contains(digest)
-    }
-
-    /// How many blobs failed a check and were not pushed again since.
-    pub fn damaged_count(&self) -> usize {
-        self.inner.damaged.lock().len()
     }
 
     /// Lookups of proved content in memory since the start: hits and misses.

@@ -35,10 +35,10 @@ impl Registry {
     ) -> Result<SessionRef> {
         let id = SessionId::random();
         let mut session = Session::new(name, identity, algorithm);
-        let record = session.encode();
+        let reference = SessionRef::new(id, session.generation);
         // Nothing was acknowledged yet: a crash of the machine costs the client a new POST.
+        let record = session.encode();
         self.store().put(&layout::upload_session(&id), record, Durability::Lazy).await?;
-        let reference = SessionRef { id, generation: Some(session.generation) };
         self.inner.sessions.keep(id, session, None);
         Ok(reference)
     }
@@ -55,8 +55,7 @@ impl Registry {
     ) -> Result<UploadStatus> {
         let id = reference.into().id;
         let session = self.session(name, identity, id).await?;
-        let reference = SessionRef { id, generation: Some(session.generation) };
-        Ok(UploadStatus { session: reference, length: session.length() })
+        Ok(UploadStatus { session: SessionRef::new(id, session.generation), length: session.length() })
     }
 
     /// Drops a session and its bytes.

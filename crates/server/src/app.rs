@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header::{
@@ -16,11 +17,12 @@ use wharfinger_registry::{FrameKind, Registry};
 
 use crate::access_log::AccessLog;
 use crate::body::AnswerBody;
-use crate::connection::SendingFile;
+use crate::connection::{SendingFile, Unread};
 use crate::health::Health;
 use crate::incoming::RequestBody;
 use crate::metrics::Metrics;
 use crate::options::Options;
+use crate::patience::Progress;
 use crate::record::Record;
 use crate::respond::{Answer, Failure};
 use crate::throttle::Throttle;
@@ -52,6 +54,17 @@ pub(crate) struct Peer {
     pub(crate) tls: bool,
     /// Where pieces of files may be sent by the kernel.
     pub(crate) sending: Option<SendingFile>,
+    /// Where it is said that the connection ends with an unread body on it.
+    pub(crate) unread: Unread,
+    /// Where bodies say that they go on, over HTTP/2.
+    pub(crate) progress: Option<Arc<Progress>>,
+}
+
+impl Peer {
+    /// A connection from this address, of which nothing else is known yet.
+    pub(crate) fn new(address: Option<IpAddr>) -> Peer {
+        Peer { address, tls: false, sending: None, unread: Unread::default(), progress: None }
+    }
 }
 
 /// A request to an endpoint of the distribution API, after it was let in.
@@ -87,6 +100,7 @@ impl App {
             let waiting = head.headers.contains_key(EXPECT);
             if waiting || !body.drain().await {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                peer.unread.store(true, Ordering::Relaxed);
             }
         }
         let headers = answer.headers_mut();

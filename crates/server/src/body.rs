@@ -8,7 +8,9 @@ use http_body::{Body, Frame, SizeHint};
 use wharfinger_registry::VerifiedBody;
 use wharfinger_registry::blob::verified::BodyError;
 
+use crate::app::Peer;
 use crate::connection::SendingFile;
+use crate::patience::{Counted, Progress};
 use crate::record::Record;
 
 /// The body of an answer; tells its [`Record`] how much of it went out.
@@ -20,7 +22,7 @@ pub(crate) struct AnswerBody {
 
 enum Content {
     Bytes(Bytes),
-    Blob(Box<VerifiedBody>, SendingFile),
+    Blob(Box<VerifiedBody>, SendingFile, Option<Counted>),
 }
 
 impl AnswerBody {
@@ -28,8 +30,10 @@ impl AnswerBody {
         AnswerBody::from(Bytes::new())
     }
 
-    pub(crate) fn blob(body: VerifiedBody, sending: SendingFile) -> AnswerBody {
-        AnswerBody { content: Content::Blob(Box::new(body), sending), sent: 0, record: None }
+    pub(crate) fn blob(body: VerifiedBody, peer: &Peer) -> AnswerBody {
+        let (sending, counted) = (peer.sending.clone().unwrap_or_default(), peer.progress.as_ref());
+        let content = Content::Blob(Box::new(body), sending, counted.map(Progress::count));
+        AnswerBody { content, sent: 0, record: None }
     }
 
     /// Who is told when the body ends, well or not.
@@ -41,7 +45,7 @@ impl AnswerBody {
     fn remaining(&self) -> u64 {
         match &self.content {
             Content::Bytes(bytes) => bytes.len() as u64,
-            Content::Blob(body, _) => body.remaining(),
+            Content::Blob(body, ..) => body.remaining(),
         }
     }
 }
@@ -63,9 +67,14 @@ impl Body for AnswerBody {
         let frame = match &mut self.content {
             Content::Bytes(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Content::Bytes(bytes) => std::mem::take(bytes),
-            Content::Blob(body, sending) => match ready!(body.poll_frame(context)) {
+            Content::Blob(body, sending, counted) => match ready!(body.poll_frame(context)) {
                 None => return Poll::Ready(None),
-                Some(Ok(wharfinger_registry::Frame::Copied(bytes))) => bytes,
+                Some(Ok(wharfinger_registry::Frame::Copied(bytes))) => {
+                    if let Some(counted) = counted {
+                        counted.moved();
+                    }
+                    bytes
+                }
                 Some(Ok(wharfinger_registry::Frame::Mapped(file, bytes))) => {
                     *sending.lock() = Some(file);
                     bytes

@@ -1,9 +1,12 @@
 //! The byte stream under a connection: sends pieces of files from the kernel, and ends when nothing moves.
 
+use std::future::Future;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,6 +14,7 @@ use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 use wharfinger_store::LocalFile;
 
@@ -18,6 +22,12 @@ use crate::patience::Patience;
 
 /// The file whose pieces a connection may be about to send.
 pub(crate) type SendingFile = Arc<Mutex<Option<Arc<LocalFile>>>>;
+
+/// Set when a connection ends with bytes of a body on it that nobody reads.
+pub(crate) type Unread = Arc<AtomicBool>;
+
+/// How long such bytes are still taken, so that the peer finds the answer (RFC 9112, section 9.6).
+const LINGER: Duration = Duration::from_secs(5);
 
 /// What a connection runs over.
 pub(crate) enum Transport {
@@ -32,11 +42,35 @@ pub(crate) struct Connection {
     sending: SendingFile,
     /// How long a write may wait for the peer.
     patience: Patience,
+    unread: Unread,
+    /// Runs while the last bytes of the peer are taken.
+    lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
-    pub(crate) fn new(transport: Transport, sending: SendingFile, patience: Duration) -> Connection {
-        Connection { transport, sending, patience: Patience::new(patience) }
+    pub(crate) fn new(
+        transport: Transport,
+        sending: SendingFile,
+        unread: Unread,
+        patience: Duration,
+    ) -> Connection {
+        Connection { transport, sending, patience: Patience::new(patience), unread, lingering: None }
+    }
+
+    /// Takes what the peer still sends until it closes: a reset would take the answer from it.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let timer = self.lingering.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        if timer.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        loop {
+            let mut memory = [MaybeUninit::uninit(); 16 * 1024];
+            let mut taken = ReadBuf::uninit(&mut memory);
+            let read = ready!(self.transport.poll_read(context, &mut taken));
+            if read.is_err() || taken.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
     }
 
     /// Passes a write's outcome on; a write that has been waiting for too long becomes an error.
@@ -64,6 +98,24 @@ impl Connection {
                     None => Pin::new(stream).poll_write_vectored(context, slices),
                 }
             }
+        }
+    }
+}
+
+impl Transport {
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Transport::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Transport::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Transport::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }
@@ -105,11 +157,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.transport {
-            Transport::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Transport::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
-            Transport::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
+        self.transport.poll_read(context, buffer)
     }
 }
 
@@ -141,10 +189,12 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.transport {
-            Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-            Transport::Unix(stream) => Pin::new(stream).poll_shutdown(context),
-            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        if self.lingering.is_none() {
+            ready!(self.transport.poll_shutdown(context))?;
         }
+        if self.unread.load(Ordering::Relaxed) {
+            ready!(self.poll_linger(context));
+        }
+        Poll::Ready(Ok(()))
     }
 }

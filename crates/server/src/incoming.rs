@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Incoming};
-use wharfinger_registry::UploadWriter;
+use wharfinger_registry::{Registry, Reserved, UploadWriter};
 
 use crate::patience::Patience;
 use crate::respond::Failure;
@@ -18,6 +18,17 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Bytes that are hashed and written before others have their turn on this thread: about a tenth of a millisecond.
 const TURN: usize = 64 * 1024;
+
+/// Bodies up to this size are held without asking: a connection's read buffer is as large.
+const SMALL: usize = 64 * 1024;
+/// How long a larger one waits for its share of the budget.
+const RESERVE_TIME: Duration = Duration::from_secs(10);
+
+/// A whole body, with its share of the budget.
+pub(crate) struct Collected {
+    pub(crate) bytes: Bytes,
+    _share: Option<Reserved>,
+}
 
 /// The body of a request.
 pub(crate) struct RequestBody {
@@ -76,16 +87,38 @@ impl RequestBody {
         }
     }
 
-    /// Everything, if it is at most `limit` bytes; `None` if it is more.
-    pub(crate) async fn collect(&mut self, limit: usize) -> Result<Option<Bytes>, Failure> {
-        if self.incoming.size_hint().lower() > limit as u64 {
+    /// Everything, if it is at most `limit` bytes; `None` if it is more. More than [`SMALL`] bytes count in the
+    /// registry's budget, for as long as they are held.
+    pub(crate) async fn collect(
+        &mut self,
+        limit: usize,
+        registry: &Registry,
+    ) -> Result<Option<Collected>, Failure> {
+        let announced = self.incoming.size_hint();
+        if announced.lower() > limit as u64 {
             return Ok(None);
         }
+        // Without a length it may become anything.
+        let most =
+            announced.upper().map_or(limit, |most| usize::try_from(most).map_or(limit, |n| n.min(limit)));
+        let mut share = None;
+        if most > SMALL {
+            let reserved = tokio::time::timeout(RESERVE_TIME, registry.reserve(most)).await;
+            share = Some(reserved.map_err(|_| Failure::no_memory())?);
+        }
+        let bytes = self.collect_at_most(limit, announced.exact().unwrap_or(0)).await?;
+        Ok(bytes.map(|bytes| Collected { bytes, _share: share }))
+    }
+
+    /// `announced` is how much to expect, if it was said.
+    async fn collect_at_most(&mut self, limit: usize, announced: u64) -> Result<Option<Bytes>, Failure> {
         let Some(first) = self.next().await? else { return Ok(Some(Bytes::new())) };
         if self.incoming.is_end_stream() && first.len() <= limit {
             return Ok(Some(first));
         }
-        let mut all = BytesMut::from(first);
+        let mut all = BytesMut::with_capacity(first.len().max(announced as usize));
+        all.extend_from_slice(&first);
+        drop(first);
         while let Some(bytes) = self.next().await? {
             if all.len() + bytes.len() > limit {
                 return Ok(None);

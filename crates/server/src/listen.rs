@@ -18,18 +18,22 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::app::{App, Peer};
-use crate::connection::{Connection, SendingFile, Transport};
+use crate::connection::{Connection, SendingFile, Transport, Unread};
+use crate::patience::Progress;
 use crate::tls::{Tls, handshake_timeout};
 
-/// Frames from a client are at most this large; it bounds what a slow connection holds.
+// What a connection may hold in memory; docs/explanation/memory.md adds it up.
+
+/// Frames from an HTTP/1.1 client are at most this large, unless its headers may be larger.
 const READ_BUFFER: usize = 64 * 1024;
-/// Streams of one HTTP/2 connection.
+/// Streams of one HTTP/2 connection (RFC 9113, section 6.5.2, advises no fewer).
 const H2_STREAMS: u32 = 100;
-/// Bytes of one HTTP/2 stream, and of one connection, that may be on their way to us.
-const H2_STREAM_WINDOW: u32 = 1024 * 1024;
-const H2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-/// Bytes that one HTTP/2 stream may hold on their way out.
-const H2_SEND_BUFFER: usize = 128 * 1024;
+/// Bytes of one HTTP/2 stream, and of one connection, that may be on their way to us: held here while the store is
+/// slower than the client.
+const H2_STREAM_WINDOW: u32 = 512 * 1024;
+const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes that one HTTP/2 stream may hold on their way out, beside the piece that exceeds it.
+const H2_SEND_BUFFER: usize = 16 * 1024;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -70,11 +74,11 @@ impl Listener {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 let address = Some(address.ip().to_canonical());
-                Ok(Accepted::Tcp(stream, Peer { address, tls: false, sending: None }))
+                Ok(Accepted::Tcp(stream, Peer::new(address)))
             }
             Listener::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                Ok(Accepted::Unix(stream, Peer { address: None, tls: false, sending: None }))
+                Ok(Accepted::Unix(stream, Peer::new(None)))
             }
         }
     }
@@ -117,9 +121,9 @@ pub async fn serve(app: Arc<App>, listener: Listener, tls: Option<Arc<Tls>>, mut
                 continue;
             }
         };
-        let (app, tls, watcher) = (app.clone(), tls.clone(), graceful.watcher());
+        let (app, tls, watcher, stop) = (app.clone(), tls.clone(), graceful.watcher(), stop.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(app, accepted, tls, watcher).await {
+            if let Err(error) = connection(app, accepted, tls, watcher, stop).await {
                 tracing::debug!(error = &*error, "a connection ended");
             }
             drop(permit);
@@ -142,28 +146,27 @@ async fn connection(
     accepted: Accepted,
     tls: Option<Arc<Tls>>,
     watcher: hyper_util::server::graceful::Watcher,
+    mut stop: Stop,
 ) -> Result<(), Boxed> {
     let patience = app.options.body_progress_timeout;
-    let (transport, mut peer) = match (accepted, tls) {
-        (Accepted::Tcp(stream, peer), None) => (Transport::Tcp(stream), peer),
-        (Accepted::Unix(stream, peer), _) => (Transport::Unix(stream), peer),
-        (Accepted::Tcp(stream, peer), Some(tls)) => {
-            let handshake = TlsAcceptor::from(tls.config.clone()).accept(stream);
-            let stream =
-                tokio::time::timeout(HANDSHAKE, handshake).await.map_err(|_| handshake_timeout())??;
-            (Transport::Tls(Box::new(stream)), Peer { tls: true, ..peer })
+    let (transport, mut peer, h2) = match (accepted, tls) {
+        (Accepted::Unix(stream, peer), _) => (Transport::Unix(stream), peer, false),
+        (Accepted::Tcp(stream, peer), None) if !app.options.h2c => (Transport::Tcp(stream), peer, false),
+        (Accepted::Tcp(stream, peer), tls) => {
+            // Whoever has not said anything does not hold up the end of the server.
+            tokio::select! {
+                begun = begin(&app, stream, peer, tls) => begun?,
+                () = stopped(&mut stop) => return Ok(()),
+            }
         }
-    };
-    let h2 = match &transport {
-        Transport::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
-        Transport::Tcp(stream) => app.options.h2c && begins_with_preface(stream).await?,
-        Transport::Unix(_) => false,
     };
     let sending = SendingFile::default();
     if matches!(transport, Transport::Tcp(_)) && !h2 {
         peer.sending = Some(sending.clone());
     }
-    let io = TokioIo::new(Connection::new(transport, sending, patience));
+    let progress = h2.then(Arc::<Progress>::default);
+    peer.progress = progress.clone();
+    let io = TokioIo::new(Connection::new(transport, sending, peer.unread.clone(), patience));
     let header_timeout = app.options.header_timeout;
     let max_header_bytes = app.options.max_header_bytes;
     let answer = move |request| {
@@ -171,7 +174,7 @@ async fn connection(
         async move { Ok::<_, Infallible>(app.answer(peer, request).await) }
     };
     let service = hyper::service::service_fn(answer);
-    if h2 {
+    if let Some(progress) = progress {
         let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
@@ -182,10 +185,31 @@ async fn connection(
             .max_header_list_size(u32::try_from(max_header_bytes).unwrap_or(u32::MAX))
             .keep_alive_interval(Some(header_timeout))
             .keep_alive_timeout(patience);
-        return Ok(watcher.watch(builder.serve_connection(io, service)).await?);
+        return tokio::select! {
+            ended = watcher.watch(builder.serve_connection(io, service)) => Ok(ended?),
+            () = progress.stalled(patience) => Err("the client took nothing of any answer".into()),
+        };
     }
     let builder = http1(header_timeout, max_header_bytes);
     Ok(watcher.watch(builder.serve_connection(io, service)).await?)
+}
+
+/// Finds out what a TCP connection speaks: TLS with its handshake done, or HTTP/2 without TLS.
+async fn begin(
+    app: &App,
+    stream: TcpStream,
+    peer: Peer,
+    tls: Option<Arc<Tls>>,
+) -> Result<(Transport, Peer, bool), Boxed> {
+    let Some(tls) = tls else {
+        let preface = begins_with_preface(&stream);
+        let preface = tokio::time::timeout(app.options.header_timeout, preface).await??;
+        return Ok((Transport::Tcp(stream), peer, preface));
+    };
+    let handshake = TlsAcceptor::from(tls.config.clone()).accept(stream);
+    let stream = tokio::time::timeout(HANDSHAKE, handshake).await.map_err(|_| handshake_timeout())??;
+    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    Ok((Transport::Tls(Box::new(stream)), Peer { tls: true, ..peer }, h2))
 }
 
 fn http1(header_timeout: Duration, max_header_bytes: usize) -> hyper::server::conn::http1::Builder {
@@ -238,7 +262,8 @@ where
             }
         };
         let patience = Duration::from_secs(30);
-        let io = TokioIo::new(Connection::new(transport, SendingFile::default(), patience));
+        let io =
+            TokioIo::new(Connection::new(transport, SendingFile::default(), Unread::default(), patience));
         let (answer, mut stop) = (answer.clone(), stop.clone());
         tokio::spawn(async move {
             let service = hyper::service::service_fn(move |request| {

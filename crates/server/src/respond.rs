@@ -84,6 +84,13 @@ impl Failure {
         Failure::new(StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid, message)
     }
 
+    /// The budget of bodies in memory is held by others.
+    pub(crate) fn no_memory() -> Failure {
+        let message = "too many large bodies at a time (http.limits.buffer_bytes); try again";
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
+            .header(RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
     /// 416 for a chunk, with what the client needs to go on.
     pub(crate) fn out_of_order(message: String, location: HeaderValue, length: u64) -> Failure {
         Failure::new(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid, message)

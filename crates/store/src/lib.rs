@@ -19,8 +19,8 @@ pub use filesystem::{Filesystem, LocalFile};
 pub use key::Key;
 pub use memory::Memory;
 pub use store::{
-    Checkpoint, Delete, Durability, Entry, List, Meta, Object, ObjectData, Operation, Page, Part, Remote,
-    RemoteReader, Shape, Staged, Store,
+    Checkpoint, Delete, Direct, Durability, Entry, List, Meta, Object, ObjectData, Operation, Page, Part,
+    Remote, RemoteReader, Shape, Staged, Store,
 };
 pub use swift::Swift;
 

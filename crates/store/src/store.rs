@@ -132,6 +132,8 @@ pub struct Shape {
     pub small: usize,
     /// Bytes between two checkpoints of a staged object.
     pub checkpoint_every: u64,
+    /// Whether each call is a request over the network, so that many of them have to be avoided.
+    pub remote: bool,
 }
 
 /// When a write is on stable storage.
@@ -228,6 +230,16 @@ pub trait Staged: Send + Sync {
     async fn publish(self: Box<Self>, key: &Key) -> Result<()>;
 }
 
+/// An object of known length being written straight to its name. Dropped unfinished, it leaves what stood there.
+#[async_trait]
+pub trait Direct: Send + Sync {
+    /// Adds bytes at the end; the last of them is held back. After an error the object is lost.
+    async fn write(&mut self, bytes: Bytes) -> Result<()>;
+
+    /// Sends the last byte: the object is visible and durable when this returns. Atomic.
+    async fn finish(self: Box<Self>) -> Result<()>;
+}
+
 /// Bytes by key.
 ///
 /// Names are independent of each other; there are no directories, though backends may need some. A write is
@@ -239,7 +251,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// What suits this store.
     fn shape(&self) -> Shape {
-        Shape { small: 64 * 1024, checkpoint_every: 64 * 1024 * 1024 }
+        Shape { small: 64 * 1024, checkpoint_every: 64 * 1024 * 1024, remote: false }
     }
 
     /// Reads a whole object of at most `limit` bytes; a larger one is [`crate::StoreErrorKind::Invalid`].
@@ -302,6 +314,12 @@ pub trait Store: Send + Sync + 'static {
             found.push(optional(self.head(key).await)?.is_some());
         }
         Ok(found)
+    }
+
+    /// Begins to write an object of `length` bytes straight to `key`, where that is better than staging it; `None`
+    /// where it is not. Only for names that nothing can be deleting: on some stores a write counts from its start.
+    async fn write(&self, _key: &Key, _length: u64) -> Result<Option<Box<dyn Direct>>> {
+        Ok(None)
     }
 
     /// Begins a staged object with `key` as its private place, or goes on with one at its checkpoint; bytes

@@ -23,8 +23,8 @@ use wharfinger_swift::{Client, Container, ErrorKind, Manifest, ObjectInfo, Put, 
 
 use crate::error::optional;
 use crate::{
-    Checkpoint, Delete, Durability, Key, List, Meta, Object, ObjectData, Operation, Page, Remote, Result,
-    Shape, Staged, Store, StoreError, StoreErrorKind,
+    Checkpoint, Delete, Direct, Durability, Key, List, Meta, Object, ObjectData, Operation, Page, Remote,
+    Result, Shape, Staged, Store, StoreError, StoreErrorKind,
 };
 use names::Names;
 use remote::{Content, SwiftObject};
@@ -34,6 +34,8 @@ use segments::{SegmentLists, Segments};
 const PARALLEL: usize = 8;
 /// Objects of at most this many bytes are held in memory and written whole.
 const SMALL: usize = 4 * 1024 * 1024;
+/// Bytes of the largest plain object, where `/info` does not say.
+const LARGEST_OBJECT: u64 = 5 * 1024 * 1024 * 1024;
 
 /// How staged objects are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -215,7 +217,7 @@ impl Store for Swift {
     }
 
     fn shape(&self) -> Shape {
-        Shape { small: SMALL, checkpoint_every: self.inner.options.segment_size }
+        Shape { small: SMALL, checkpoint_every: self.inner.options.segment_size, remote: true }
     }
 
     async fn get(&self, key: &Key, limit: usize) -> Result<Bytes> {
@@ -294,6 +296,19 @@ impl Store for Swift {
         let looks: Vec<futures::future::BoxFuture<'_, Result<bool>>> =
             looks.map(|look| Box::pin(look) as _).collect();
         stream::iter(looks).buffered(PARALLEL).try_collect().await
+    }
+
+    async fn write(&self, key: &Key, length: u64) -> Result<Option<Box<dyn Direct>>> {
+        legal(Operation::Put, key)?;
+        let failed = |failure| error::of(Operation::Put, key, failure);
+        self.inner.prepare().await.map_err(failed)?;
+        let largest = self.inner.client.capabilities().await.ok().and_then(|known| known.max_file_size);
+        if length > largest.unwrap_or(LARGEST_OBJECT) {
+            return Ok(None);
+        }
+        let name = self.inner.names.object(key);
+        let writer = self.inner.container.put_stream(&name, Some(length), &Put::default()).await;
+        Ok(Some(Box::new(stage::SwiftDirect::new(key.clone(), writer.map_err(failed)?))))
     }
 
     async fn stage(&self, key: &Key, resume: Option<&Checkpoint>) -> Result<Box<dyn Staged>> {

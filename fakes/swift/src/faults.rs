@@ -204,6 +204,36 @@ impl Rule {
         Rule { fault, kinds: Vec::new(), name: None, when: When::Next { skip: 0, count: u64::MAX } }
     }
 
+    /// A rule for everything that can go wrong without anybody being slow, each with that chance; bursts of 503 are of
+    /// three. Hung requests, slow ones and skewed clocks have to be added.
+    pub fn every_fault(chance: f64) -> Vec<Rule> {
+        let refuse = |status, retry_after, moment| Fault::Refuse { status, retry_after, moment };
+        let (few, more) = (Delay::Requests(3), Delay::Requests(12));
+        let mut faults = vec![
+            refuse(429, Some(0), Moment::BeforeBody),
+            refuse(498, None, Moment::BeforeBody),
+            refuse(500, None, Moment::AfterBody),
+            refuse(507, None, Moment::BeforeBody),
+            Fault::AnswerLost,
+            Fault::ShortBody { at: None },
+            Fault::WrongByte { at: None },
+            Fault::Stale { within: few },
+            Fault::Superseded,
+            Fault::Late { delay: few, restamp: false },
+            Fault::Late { delay: few, restamp: true },
+            Fault::Replay(few),
+            Fault::RowLate(few),
+            Fault::RowLate(more),
+            Fault::RowLost,
+        ];
+        for moment in [Moment::BeforeBody, Moment::MidBody, Moment::AfterBody] {
+            faults.extend([refuse(401, None, moment), Fault::Reset(moment)]);
+        }
+        let burst = Rule::new(refuse(503, None, Moment::BeforeBody)).burst(chance, 3);
+        let single = faults.into_iter().map(|fault| Rule::new(fault).chance(chance));
+        single.chain([burst]).collect()
+    }
+
     /// On requests of these kinds alone.
     #[must_use]
     pub fn on(mut self, kinds: &[Kind]) -> Rule {

@@ -29,7 +29,7 @@ pub(crate) struct Container {
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) objects: BTreeMap<String, Slot>,
     pub(crate) rows: BTreeMap<String, Row>,
-    /// What becomes of the rows of the next changes.
+    /// The newest row of each name that listings have to learn of when they are healed.
     pub(crate) lost: BTreeMap<String, Row>,
 }
 
@@ -233,8 +233,10 @@ impl State {
                 self.later.row(due, container, name, row);
             }
             RowFate::Lost => {
-                if let Some(place) = self.containers.get_mut(container) {
-                    place.lost.insert(name.to_owned(), row);
+                let Some(place) = self.containers.get_mut(container) else { return };
+                let lost = place.lost.entry(name.to_owned()).or_insert_with(|| row.clone());
+                if row.newer_than(lost) {
+                    *lost = row;
                 }
             }
         }

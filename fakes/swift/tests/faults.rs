@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::Cluster;
-use wharfinger_fake_swift::{Delay, Event, FakeSwift, Fault, Kind, Moment, Options, Rule};
+use wharfinger_fake_swift::{Delay, Event, Fault, Kind, Moment, Options, Rule};
 use wharfinger_test_support::{HttpError, Response};
 
 fn refuse(status: u16, moment: Moment) -> Fault {
@@ -96,7 +96,7 @@ fn an_answer_can_be_lost_after_the_effect_or_before() {
 
 #[test]
 fn a_request_can_hang_with_and_without_its_effect() {
-    let swift = Cluster::with(Options { hang: Duration::from_millis(300), ..Options::default() });
+    let swift = Cluster::with(Options { hang: Duration::from_millis(1500), ..Options::default() });
     let hung = |fault| {
         swift.fake.inject_once(fault);
         let mut connection = swift.client.connect().unwrap();
@@ -230,11 +230,7 @@ fn run(seed: u64) -> Vec<Event> {
         let request = swift.request(method, &name);
         let _ = swift.try_send(&if method == "PUT" { request.body(*b"hello") } else { request });
     }
-    events_of(&swift.fake)
-}
-
-fn events_of(fake: &FakeSwift) -> Vec<Event> {
-    fake.events()
+    swift.fake.events()
 }
 
 #[test]
@@ -245,4 +241,35 @@ fn the_same_seed_and_requests_give_the_same_faults() {
     assert_ne!(first, run(8));
     let bursts = first.iter().filter(|event| event.fault == refuse(503, Moment::BeforeBody)).count();
     assert_eq!(bursts % 3, 0, "bursts are whole");
+}
+
+#[test]
+fn after_a_storm_of_every_fault_listings_heal_to_what_is_there() {
+    for seed in 1..6 {
+        println!("seed {seed}");
+        let swift = Cluster::with(Options { seed, ..Options::default() });
+        let rules = Rule::every_fault(0.03);
+        let kinds = rules.len();
+        for rule in rules {
+            swift.fake.inject(rule);
+        }
+        for step in 0..600_usize {
+            let name = format!("o{}", (step * 7 + step / 11) % 13);
+            let request = swift.request(["PUT", "GET", "PUT", "HEAD", "DELETE"][step % 5], &name);
+            let put = request.method == "PUT";
+            let _ = swift.try_send(&if put { request.body(format!("{step}")) } else { request });
+        }
+        let mut seen: Vec<String> =
+            swift.fake.events().iter().map(|event| format!("{:?}", event.fault)).collect();
+        seen.sort();
+        seen.dedup();
+        assert!(seen.len() + 2 >= kinds, "only {} of {kinds} kinds: {seen:?}", seen.len());
+        swift.fake.clear_faults();
+        swift.fake.settle();
+        swift.fake.heal_listings();
+        assert_eq!(swift.list(""), swift.fake.objects("c"));
+        for name in swift.fake.objects("c") {
+            assert_eq!(swift.get(&name).expect(200).body, swift.fake.peek("c", &name).unwrap().content);
+        }
+    }
 }

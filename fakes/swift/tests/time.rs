@@ -85,9 +85,8 @@ fn a_clients_own_timestamp_is_ignored() {
 #[test]
 fn a_put_can_be_held_between_its_start_and_its_effect() {
     let swift = Cluster::start();
-    swift.fake.inject(Rule::new(Fault::Slow(Duration::from_millis(300))).on(&[Kind::Put]).next(1));
-    let slow = swift.begin_put("a", 5);
-    let mut slow = slow;
+    swift.fake.inject(Rule::new(Fault::Slow(Duration::from_secs(1))).on(&[Kind::Put]).next(1));
+    let mut slow = swift.begin_put("a", 5);
     slow.write_bytes(b"hello").unwrap();
     swift.send(&swift.request("DELETE", "a")).expect(404);
     slow.read("PUT").unwrap().expect(201);

@@ -184,6 +184,14 @@ impl Client {
         self.port
     }
 
+    pub(crate) fn authority(&self) -> Option<&Authority> {
+        self.authority.as_ref()
+    }
+
+    pub(crate) fn certificate(&self) -> Option<&ClientCertificate> {
+        self.certificate.as_ref()
+    }
+
     /// Opens a connection that can be kept for several requests.
     pub fn connect(&self) -> Result<Connection, HttpError> {
         let socket = TcpStream::connect(("127.0.0.1", self.port))?;

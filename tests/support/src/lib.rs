@@ -8,14 +8,18 @@
 mod api;
 mod config;
 mod content;
+mod corpus;
 mod engines;
+mod exchange;
 mod gzip;
 mod http;
+mod http2;
 mod image;
 mod incumbent;
 mod issuer;
 mod layout;
 mod log;
+mod nginx;
 mod process;
 mod redis;
 mod registry;
@@ -27,8 +31,11 @@ mod tree;
 pub use api::{Api, Pulled};
 pub use config::Config;
 pub use content::{Rng, bytes};
+pub use corpus::{Corpus, HalfDone};
 pub use engines::{Containerd, Dockerd};
+pub use exchange::{Place, Side, Trees, exchange, foreign_upload, life};
 pub use http::{Client, Connection, HttpError, Request, Response};
+pub use http2::{Http2, StreamAnswer, StreamEnd};
 pub use image::{Blob, Image, Index, Style};
 pub use incumbent::DockerRegistry;
 pub use issuer::{
@@ -36,6 +43,7 @@ pub use issuer::{
 };
 pub use layout::Layout;
 pub use log::LogLine;
+pub use nginx::{Front, Nginx, RESTRICTED, WRITER};
 pub use process::{Process, free_port, pause, quiet_port, wait_until};
 pub use redis::RedisServer;
 pub use registry::{Builder, Registry, wharfinger_binary};

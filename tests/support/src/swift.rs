@@ -28,6 +28,7 @@ pub use self::access::{Mark, ProxyRequest};
 pub use self::facts::{Fact, Needs, Probe, facts, prove_facts};
 pub use self::keystone::{ApplicationCredential, Keystone, Trust};
 use self::launcher::Launcher;
+pub(crate) use self::requests::quote;
 use crate::http::{Client, Request};
 use crate::process::{quiet_port, wait_until};
 use crate::tools::{run_tool, system_tool};

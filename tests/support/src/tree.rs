@@ -1,4 +1,4 @@
-//! Names and bytes below a directory, to compare before and after.
+//! Names and bytes below a directory or in a container, to compare before and after.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,9 +7,11 @@ use std::path::Path;
 
 use wharfinger_oci::Digest;
 
-/// Every file below a directory with its length and digest; empty directories with neither.
+use crate::swift::{SwiftCluster, quote};
+
+/// Every file below a directory with its length and a digest; empty directories with neither.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Tree(BTreeMap<String, Option<(u64, Digest)>>);
+pub struct Tree(BTreeMap<String, Option<(u64, String)>>);
 
 impl Tree {
     /// Reads everything below `root`; empty when it does not exist.
@@ -17,6 +19,28 @@ impl Tree {
         let mut tree = Tree(BTreeMap::new());
         tree.walk(root, "");
         tree
+    }
+
+    /// The objects below `files/` of a container, named as Distribution's driver shows them, with a slash in front. Links
+    /// have the digest that Swift gives them. Blobs are read and hashed if `whole`, else only their names are there:
+    /// the same bytes may be one object or many segments.
+    pub fn of_container(swift: &SwiftCluster, container: &str, whole: bool) -> Tree {
+        let mut tree = BTreeMap::new();
+        for row in swift.rows(container) {
+            let name = row["name"].as_str().expect("a row has a name");
+            let Some(path) = name.strip_prefix("files/").map(|path| format!("/{path}")) else { continue };
+            let content = if !path.ends_with("/data") {
+                let hash = row["hash"].as_str().expect("a row has a hash");
+                Some((row["bytes"].as_u64().expect("a row has a size"), hash.to_owned()))
+            } else if whole {
+                let bytes = swift.get(container, &quote(name)).expect(200).body;
+                Some((bytes.len() as u64, Digest::sha256(&bytes).to_string()))
+            } else {
+                None
+            };
+            tree.insert(path, content);
+        }
+        Tree(tree)
     }
 
     fn walk(&mut self, directory: &Path, prefix: &str) {
@@ -31,7 +55,7 @@ impl Tree {
                 self.walk(&entry.path(), &name);
             } else if kind.is_file() {
                 let bytes = fs::read(entry.path()).expect("a readable file");
-                self.0.insert(name, Some((bytes.len() as u64, Digest::sha256(&bytes))));
+                self.0.insert(name, Some((bytes.len() as u64, Digest::sha256(&bytes).to_string())));
             }
         }
         if empty && !prefix.is_empty() {
@@ -47,7 +71,13 @@ impl Tree {
     /// Only what `keep` says yes to.
     #[must_use]
     pub fn filter(&self, keep: impl Fn(&str) -> bool) -> Tree {
-        Tree(self.0.iter().filter(|(name, _)| keep(name)).map(|(name, file)| (name.clone(), *file)).collect())
+        Tree(
+            self.0
+                .iter()
+                .filter(|(name, _)| keep(name))
+                .map(|(name, file)| (name.clone(), file.clone()))
+                .collect(),
+        )
     }
 
     /// Lines that say what `other` has more (`+`), less (`-`) or with other bytes (`!`).

@@ -39,6 +39,10 @@ fn tree(parts: &Parts, revision: &str) -> Result<Tree> {
         ("debian/lintian-overrides", "usr/share/lintian/overrides/wharfinger"),
         ("debian/copyright", "usr/share/doc/wharfinger/copyright"),
         ("debian/README.Debian", "usr/share/doc/wharfinger/README.Debian"),
+        ("nginx/wharfinger.conf", "usr/share/doc/wharfinger/examples/nginx/wharfinger.conf"),
+        ("nginx/proxy.conf", "usr/share/doc/wharfinger/examples/nginx/proxy.conf"),
+        ("nginx/one-registry.conf", "usr/share/doc/wharfinger/examples/nginx/one-registry.conf"),
+        ("nginx/one-writer.conf", "usr/share/doc/wharfinger/examples/nginx/one-writer.conf"),
     ] {
         tree.copy(place, 0o644, &packaging(file))?;
     }

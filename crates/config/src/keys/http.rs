@@ -66,7 +66,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("http.limits.max_connections", Kind::Int, "Most open connections; 0: as many as the system allows.")
         .default("0")
         .ours(),
-    Key::new("http.limits.buffer_bytes", Kind::Size, "Memory for large pieces of bodies that the kernel cannot send from files (TLS, HTTP/2).")
+    Key::new("http.limits.buffer_bytes", Kind::Size, "Memory for bodies of all requests together: pieces that the kernel cannot send from files, chunks from remote stores, uploads that are held, manifests above 64KiB.")
         .default("64MiB")
         .ours(),
 ];

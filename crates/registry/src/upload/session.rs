@@ -40,15 +40,16 @@ pub struct SessionRef {
 }
 
 impl SessionRef {
+    pub(crate) fn new(id: SessionId, generation: u64) -> SessionRef {
+        SessionRef { id, generation: Some(generation) }
+    }
+
     /// Reads `<uuid>` or `<uuid>.<generation>`.
     pub fn parse(text: &str) -> Option<SessionRef> {
-        match text.split_once('.') {
-            None => Some(SessionRef { id: SessionId::parse(text)?, generation: None }),
-            Some((id, generation)) => {
-                let number = generation.parse().ok().filter(|n: &u64| n.to_string() == generation)?;
-                Some(SessionRef { id: SessionId::parse(id)?, generation: Some(number) })
-            }
-        }
+        let Some((id, state)) = text.split_once('.') else { return Some(SessionId::parse(text)?.into()) };
+        let id = SessionId::parse(id)?;
+        let generation = state.parse().ok().filter(|number: &u64| number.to_string() == state)?;
+        Some(SessionRef::new(id, generation))
     }
 }
 
@@ -60,9 +61,10 @@ impl From<SessionId> for SessionRef {
 
 impl fmt::Display for SessionRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.fmt(f)?;
         match self.generation {
-            Some(generation) => write!(f, "{}.{generation}", self.id),
-            None => self.id.fmt(f),
+            Some(generation) => write!(f, ".{generation}"),
+            None => Ok(()),
         }
     }
 }
@@ -213,13 +215,18 @@ mod tests {
     #[test]
     fn a_reference_tells_the_state_of_the_record() {
         let id = SessionId::random();
-        for generation in [None, Some(0), Some(17)] {
-            let reference = SessionRef { id, generation };
+        for reference in [id.into(), SessionRef::new(id, 0), SessionRef::new(id, 17)] {
             assert_eq!(SessionRef::parse(&reference.to_string()), Some(reference));
         }
-        for foreign in
-            [".1", "x.1", &format!("{id}."), &format!("{id}.01"), &format!("{id}.-1"), &format!("{id}.1.2")]
-        {
+        for foreign in [
+            ".1",
+            "x.1",
+            &format!("{id}."),
+            &format!("{id}.01"),
+            &format!("{id}.-1"),
+            &format!("{id}.1.2"),
+            &format!("{id}.0.ab"),
+        ] {
             assert_eq!(SessionRef::parse(foreign), None, "{foreign}");
         }
     }

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use tokio::sync::OwnedSemaphorePermit;
 use wharfinger_oci::{Digest, Hasher, RepositoryName};
-use wharfinger_store::{Delete, Durability, ObjectData, Staged, StoreErrorKind};
+use wharfinger_store::{Delete, Direct, Durability, ObjectData, Staged, StoreErrorKind};
 
 use super::UploadStatus;
 use super::Writing;
@@ -13,7 +13,7 @@ use crate::blob::remote::read_whole;
 use crate::blob::verified::read_pieces;
 use crate::error::{Error, Result};
 use crate::layout;
-use crate::registry::Registry;
+use crate::registry::{Mode, Registry};
 
 /// Held without a share of the byte budget.
 const FREE: usize = 64 * 1024;
@@ -42,6 +42,10 @@ struct Open {
     indexer: ChunkIndexer,
     /// Bytes before those that are held.
     staged: Option<Box<dyn Staged>>,
+    /// What the client says that the whole blob is, if it sends all of it in this request.
+    announced: Option<(Digest, u64)>,
+    /// The blob on its way to its name; then there is no stage.
+    direct: Option<Box<dyn Direct>>,
     /// Whether bytes go straight to the stage; then none are held.
     streaming: bool,
     held: BytesMut,
@@ -112,6 +116,15 @@ impl UploadWriter {
         self.open.as_mut().expect("an open upload")
     }
 
+    /// Says what the blob will be, once this request's body of `length` bytes is added. A store that can withhold an
+    /// object until its last byte may then write it straight to its name.
+    pub fn announce(&mut self, digest: Digest, length: u64) {
+        let open = self.open_mut();
+        if open.length == 0 && digest.algorithm() == open.hasher.algorithm() {
+            open.announced = Some((digest, length));
+        }
+    }
+
     /// Adds bytes at the end.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.open_mut().write(bytes).await
@@ -120,6 +133,11 @@ impl UploadWriter {
     /// Makes what came so far durable, together with the state of the hash, and lets go of the session.
     pub async fn pause(mut self) -> Result<UploadStatus> {
         let Some(mut open) = self.open.take() else { return Err(Error::UploadUnknown) };
+        if open.direct.take().is_some() {
+            // Nothing of it was kept: the session is where it was before this request.
+            let status = UploadStatus { session: open.reference(), length: open.recorded.unwrap_or(0) };
+            return Ok(status);
+        }
         open.record().await?;
         let status = UploadStatus { session: open.reference(), length: open.length };
         let Open { registry, mut session, held, share, writing, .. } = open;
@@ -155,7 +173,7 @@ impl Drop for UploadWriter {
         match open.recorded {
             // The client never learnt of this session, so nobody can go on with it.
             None if open.staged.is_some() => drop(runtime.spawn(open.discard())),
-            Some(recorded) if open.length > recorded => drop(runtime.spawn(async move {
+            Some(recorded) if open.direct.is_none() && open.length > recorded => drop(runtime.spawn(async move {
                 if let Err(error) = open.record().await {
                     tracing::warn!(session = %open.writing.id, %error, "an upload that broke off could not be kept");
                 }
@@ -175,6 +193,8 @@ impl Open {
             hasher,
             indexer,
             staged: None,
+            announced: None,
+            direct: None,
             streaming: false,
             held: BytesMut::new(),
             share: None,
@@ -185,7 +205,7 @@ impl Open {
     }
 
     fn reference(&self) -> SessionRef {
-        SessionRef { id: self.writing.id, generation: Some(self.session.generation) }
+        SessionRef::new(self.writing.id, self.session.generation)
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
@@ -193,16 +213,19 @@ impl Open {
         self.indexer.update(&bytes);
         self.length += bytes.len() as u64;
         if !self.streaming {
-            if self.held.len() + bytes.len() <= self.registry.inner.small && self.grow(bytes.len()) {
+            if self.held.len() + bytes.len() <= self.registry.inner.shape.small && self.grow(bytes.len()) {
                 self.held.extend_from_slice(&bytes);
                 return Ok(());
             }
             self.stream().await?;
         }
+        if let Some(direct) = &mut self.direct {
+            return Ok(direct.write(bytes).await?);
+        }
         if let Some(staged) = &mut self.staged {
             staged.write(bytes).await?;
         }
-        let every = self.registry.store().shape().checkpoint_every;
+        let every = self.registry.inner.shape.checkpoint_every;
         if self.length - self.session.checkpoint.length >= every {
             self.record().await?;
             self.streaming = true;
@@ -231,6 +254,15 @@ impl Open {
     /// From now on bytes go straight to the stage; those that are held go first.
     async fn stream(&mut self) -> Result<()> {
         let held = std::mem::take(&mut self.held).freeze();
+        if self.begin_direct().await? {
+            if let Some(direct) = &mut self.direct
+                && !held.is_empty()
+            {
+                direct.write(held).await?;
+            }
+            (self.share, self.streaming) = (None, true);
+            return Ok(());
+        }
         if self.recorded.is_none() {
             // Whatever is staged has to be found by a record.
             self.put_record().await?;
@@ -244,6 +276,16 @@ impl Open {
         self.share = None;
         self.streaming = true;
         Ok(())
+    }
+
+    /// Begins to write the blob straight to its name, where that is known and nothing can be deleting it.
+    async fn begin_direct(&mut self) -> Result<bool> {
+        let Some((digest, length)) = self.announced.take() else { return Ok(false) };
+        if self.staged.is_some() || self.registry.inner.options.mode != Mode::Adopted {
+            return Ok(false);
+        }
+        self.direct = self.registry.store().write(&layout::blob_data(&digest), length).await?;
+        Ok(self.direct.is_some())
     }
 
     async fn open_stage(&mut self) -> Result<()> {
@@ -302,13 +344,18 @@ impl Open {
             self.hash_with(digest).await?
         };
         if found != digest {
+            // Before anything else: what was not finished is no object.
+            self.direct = None;
             self.discard().await?;
             return Err(Error::DigestMismatch { expected: digest.into(), found: found.into() });
         }
         let (registry, size, id) = (self.registry.clone(), self.length, self.writing.id);
         let data = layout::blob_data(&digest);
         registry.inner.caches.forget(&digest);
-        if self.staged.is_some() {
+        if let Some(direct) = self.direct.take() {
+            registry.put_index(&digest, self.indexer.clone().finish()).await?;
+            direct.finish().await?;
+        } else if self.staged.is_some() {
             self.publish(digest).await?;
         } else {
             let held = std::mem::take(&mut self.held).freeze();
@@ -318,7 +365,7 @@ impl Open {
         if written != size {
             return Err(Error::SizeMismatch { expected: size, found: written });
         }
-        registry.mark_mended(&digest);
+        registry.mark_mended(&digest).await?;
         registry.link_blob(&self.name, &digest).await?;
         if self.recorded.is_some() {
             registry.store().delete(&layout::upload_session(&id), Delete { prune_parents: 1 }).await?;

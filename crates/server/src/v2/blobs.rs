@@ -97,7 +97,7 @@ pub(super) async fn get(call: &Call<'_>, name: &RepositoryName, digest: &Digest)
     };
     answer.headers_mut().insert(CONTENT_LENGTH, (range.end - range.start).into());
     let body = registry.read_blob(blob, range, call.frames()).await?;
-    *answer.body_mut() = AnswerBody::blob(body, call.peer.sending.clone().unwrap_or_default());
+    *answer.body_mut() = AnswerBody::blob(body, call.peer);
     Ok(answer)
 }
 

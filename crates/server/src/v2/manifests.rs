@@ -70,13 +70,14 @@ pub(super) async fn put(
             None
         }
     };
-    let Some(bytes) = body.collect(MAX_MANIFEST_SIZE).await? else {
+    let registry = &call.app.registry;
+    let Some(collected) = body.collect(MAX_MANIFEST_SIZE, registry).await? else {
         let message = format!("a manifest has at most {MAX_MANIFEST_SIZE} bytes");
         return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid, message));
     };
     let content_type = call.header(CONTENT_TYPE);
-    let push = Push { digest, tags: tags.clone(), content_type, bytes };
-    let pushed = call.app.registry.push_manifest(name, push).await?;
+    let push = Push { digest, tags: tags.clone(), content_type, bytes: collected.bytes.clone() };
+    let pushed = registry.push_manifest(name, push).await?;
     let mut answer = Response::new(AnswerBody::empty());
     *answer.status_mut() = StatusCode::CREATED;
     let headers = answer.headers_mut();

@@ -34,6 +34,7 @@ pub(super) async fn start(
         if !body.is_empty() || digest == Digest::of(digest.algorithm(), b"") {
             let registry = &call.app.registry;
             let mut writer = registry.single_upload(name, &call.identity.key(), digest.algorithm())?;
+            announce(call, &mut writer, digest);
             body.pour(&mut writer).await?;
             writer.finish(digest).await?;
             return Ok(created(call, name, &digest));
@@ -103,6 +104,7 @@ pub(super) async fn put(
     let digest = parse_digest(&digest)?;
     let mut writer = open(call, name, session).await?;
     let range = if body.is_empty() { None } else { chunk_range(call, name, &writer)? };
+    announce(call, &mut writer, digest);
     let poured = match body.pour(&mut writer).await {
         Ok(poured) => poured,
         Err(failure) => {
@@ -153,6 +155,13 @@ fn chunk_range(
         return Err(Error::SizeMismatch { expected: range.length(), found: announced }.into());
     }
     Ok(Some(range))
+}
+
+/// Tells the writer what comes, if the whole blob comes in this request and its length is known.
+fn announce(call: &Call<'_>, writer: &mut UploadWriter, digest: Digest) {
+    if let Some(length) = call.header(CONTENT_LENGTH).and_then(|text| text.parse().ok()) {
+        writer.announce(digest, length);
+    }
 }
 
 /// A session id that is not one of ours names nothing.

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    Checkpoint, Delete, Durability, Key, List, Meta, Object, Operation, Page, Result, Shape, Staged, Store,
-    StoreError, StoreErrorKind,
+    Checkpoint, Delete, Direct, Durability, Key, List, Meta, Object, Operation, Page, Result, Shape, Staged,
+    Store, StoreError, StoreErrorKind,
 };
 
 /// What a guarded store lets through.
@@ -107,6 +107,11 @@ impl Store for Guarded {
 
     async fn exist(&self, keys: &[Key]) -> Result<Vec<bool>> {
         self.inner.exist(keys).await
+    }
+
+    async fn write(&self, key: &Key, length: u64) -> Result<Option<Box<dyn Direct>>> {
+        self.writable(Operation::Put, key)?;
+        self.inner.write(key, length).await
     }
 
     async fn stage(&self, key: &Key, resume: Option<&Checkpoint>) -> Result<Box<dyn Staged>> {

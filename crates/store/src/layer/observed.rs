@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    Checkpoint, Delete, Durability, Key, List, Meta, Object, Operation, Page, Result, Shape, Staged, Store,
-    StoreError,
+    Checkpoint, Delete, Direct, Durability, Key, List, Meta, Object, Operation, Page, Result, Shape, Staged,
+    Store, StoreError,
 };
 
 /// Is told of every storage call. Called on the request's path: must be quick.
@@ -107,6 +107,13 @@ impl Store for Observed {
         }
     }
 
+    async fn write(&self, key: &Key, length: u64) -> Result<Option<Box<dyn Direct>>> {
+        let inner = observed!(self, Stage, key, self.inner.write(key, length))?;
+        Ok(inner.map(|inner| {
+            Box::new(ObservedDirect { inner, key: key.clone(), observer: self.observer.clone() }) as _
+        }))
+    }
+
     async fn stage(&self, key: &Key, resume: Option<&Checkpoint>) -> Result<Box<dyn Staged>> {
         let inner = observed!(self, Stage, key, self.inner.stage(key, resume))?;
         Ok(Box::new(ObservedStage { inner, key: key.clone(), observer: self.observer.clone() }))
@@ -114,6 +121,23 @@ impl Store for Observed {
 
     async fn discard(&self, key: &Key, checkpoint: &Checkpoint, published: Option<&Key>) -> Result<()> {
         observed!(self, Delete, key, self.inner.discard(key, checkpoint, published))
+    }
+}
+
+struct ObservedDirect {
+    inner: Box<dyn Direct>,
+    key: Key,
+    observer: Arc<dyn Observer>,
+}
+
+#[async_trait]
+impl Direct for ObservedDirect {
+    async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        observed!(self, Stage, &self.key, self.inner.write(bytes))
+    }
+
+    async fn finish(self: Box<Self>) -> Result<()> {
+        observed!(self, Publish, &self.key, self.inner.finish())
     }
 }
 

@@ -11,12 +11,36 @@ use super::remote::{Content, SwiftObject};
 use super::segments::Segments;
 use super::{Inner, error};
 use crate::{
-    Checkpoint, Key, Object, ObjectData, Operation, Part, Result, Staged, StoreError, StoreErrorKind,
+    Checkpoint, Direct, Key, Object, ObjectData, Operation, Part, Result, Staged, StoreError, StoreErrorKind,
 };
 
 /// Numbers that have to be absent in a row until no more segments are looked for: a writer is at most one ahead of its
 /// record.
 const ABSENT: u64 = 2;
+
+/// A plain object on its way to its name.
+pub(super) struct SwiftDirect {
+    key: Key,
+    writer: ObjectWriter,
+}
+
+impl SwiftDirect {
+    pub(super) fn new(key: Key, writer: ObjectWriter) -> SwiftDirect {
+        SwiftDirect { key, writer }
+    }
+}
+
+#[async_trait]
+impl Direct for SwiftDirect {
+    async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.writer.write(bytes).await.map_err(|failure| error::of(Operation::Stage, &self.key, failure))
+    }
+
+    async fn finish(self: Box<Self>) -> Result<()> {
+        let SwiftDirect { key, writer } = *self;
+        writer.finish().await.map(drop).map_err(|failure| error::of(Operation::Publish, &key, failure))
+    }
+}
 
 pub(super) struct SwiftStage {
     inner: Arc<Inner>,

@@ -1,20 +1,28 @@
-//! Where Swift keeps an object on disk, and ways to damage it there.
+//! Where Swift keeps an object, and ways to damage it there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use md5::{Digest as _, Md5};
 
 use super::conf::HASH;
+use super::requests::quote;
 use super::{DEVICES, PART_POWER, SwiftCluster};
+use crate::http::{Client, Request};
 
-/// The directory of an object on its device: `objects/PARTITION/SUFFIX/HASH`
+/// The hash of a path below an account, and the partition that it falls into
 /// (<https://docs.openstack.org/swift/latest/overview_ring.html>).
-fn hash_path(account: &str, container: &str, object: &str) -> PathBuf {
+fn hash_of(path: &str) -> (String, u32) {
     let (prefix, suffix) = HASH;
-    let hash = Md5::digest(format!("{prefix}/{account}/{container}/{object}{suffix}"));
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    let partition = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]) >> (32 - PART_POWER);
+    let hash = Md5::digest(format!("{prefix}/{path}{suffix}"));
+    let hex = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    (hex, u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]) >> (32 - PART_POWER))
+}
+
+/// The directory of an object on its device: `objects/PARTITION/SUFFIX/HASH`.
+fn hash_path(account: &str, container: &str, object: &str) -> PathBuf {
+    let (hex, partition) = hash_of(&format!("{account}/{container}/{object}"));
     ["objects", &partition.to_string(), &hex[hex.len() - 3..], &hex].iter().collect()
 }
 
@@ -72,6 +80,20 @@ impl SwiftCluster {
         for file in self.present(container, object) {
             fs::remove_file(file).expect("the object's file is removed");
         }
+    }
+
+    /// Takes an object's row out of the container's listing: what a delete tells the container server, without the
+    /// delete. The object stays, and is read by name.
+    pub fn lose_row(&self, container: &str, object: &str) {
+        let (_, partition) = hash_of(&format!("{}/{container}", self.account()));
+        let (device, account) = (DEVICES[0], self.account());
+        let target = format!("/{device}/{partition}/{account}/{container}/{}", quote(object));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+        let timestamp = format!("{:016.5}", now.as_secs_f64());
+        let request = Request::new("DELETE", &target).header("X-Timestamp", timestamp);
+        let answer =
+            Client::plain(self.ports.container).send(&request).expect("the container server answers");
+        answer.expect(204);
     }
 
     fn present(&self, container: &str, object: &str) -> Vec<PathBuf> {

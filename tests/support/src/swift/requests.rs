@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde_json::Value;
+
 use super::access::OWN_AGENT;
 use super::{Server, SwiftCluster};
 use crate::http::{Request, Response};
@@ -79,18 +81,58 @@ impl SwiftCluster {
 
     /// The names in a container, of all pages, in Swift's order.
     pub fn list(&self, container: &str) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
+        self.rows(container).iter().map(|row| name(row).to_owned()).collect()
+    }
+
+    /// The rows of a container's listing, of all pages, in Swift's order
+    /// (<https://docs.openstack.org/api-ref/object-store/#show-container-details-and-list-objects>).
+    pub fn rows(&self, container: &str) -> Vec<Value> {
+        let mut rows: Vec<Value> = Vec::new();
         loop {
-            let marker = names.last().map(|name| quote(name)).unwrap_or_default();
+            let marker = rows.last().map(|row| quote(name(row))).unwrap_or_default();
             let answer = self.send(Request::new("GET", &format!("/{container}?format=json&marker={marker}")));
             let page = answer.expect(200).json();
             let page = page.as_array().expect("a listing is a list");
             if page.is_empty() {
-                return names;
+                return rows;
             }
-            names.extend(page.iter().map(|row| row["name"].as_str().expect("a row has a name").to_owned()));
+            rows.extend_from_slice(page);
         }
     }
+
+    /// Names below `segments/` that no object below `files/` consists of: what nothing frees any more.
+    pub fn orphaned_segments(&self, container: &str) -> Vec<String> {
+        let (segments, files): (Vec<_>, Vec<_>) =
+            self.list(container).into_iter().partition(|name| name.starts_with("segments/"));
+        let mut used = Vec::new();
+        for object in files.iter().filter(|name| name.ends_with("/data")) {
+            used.extend(self.segments_of(container, object));
+        }
+        segments.into_iter().filter(|name| !used.contains(name)).collect()
+    }
+
+    /// The names of the segments of a large object, static or dynamic; none for a plain one. A dynamic one has those
+    /// that the listing shows.
+    pub fn segments_of(&self, container: &str, object: &str) -> Vec<String> {
+        let head = self.head(container, &quote(object)).expect(200);
+        if let Some(manifest) = head.header("x-object-manifest") {
+            let prefix = manifest.split_once('/').expect("container/prefix").1;
+            let below = self.list(container).into_iter().filter(|name| name.starts_with(prefix));
+            return below.collect();
+        }
+        if head.header("x-static-large-object").is_none() {
+            return Vec::new();
+        }
+        let target = format!("{}?multipart-manifest=get&format=json", quote(object));
+        let manifest = self.get(container, &target).expect(200).json();
+        let segments = manifest.as_array().expect("a manifest is a list");
+        let place = format!("/{container}/");
+        segments.iter().map(|row| name(row).strip_prefix(&place).expect("its container").to_owned()).collect()
+    }
+}
+
+fn name(row: &Value) -> &str {
+    row["name"].as_str().expect("a row has a name")
 }
 
 /// Quotes a name for a path or query.
