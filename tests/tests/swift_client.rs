@@ -24,6 +24,7 @@ fn options(swift: &SwiftCluster) -> Options {
 /// Time enough for a machine that does much else.
 fn patient(mut options: Options) -> Options {
     options.timeouts.head = Duration::from_secs(30);
+    options.timeouts.go_ahead = Duration::from_secs(30);
     options.retry.budget = Duration::from_secs(30);
     options
 }
