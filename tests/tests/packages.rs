@@ -53,18 +53,24 @@ fn dpkg(root: &Path, arguments: &[&str]) -> String {
     run_tool(command.args(arguments))
 }
 
+/// A directory in which dpkg can install.
+fn empty_system() -> tempfile::TempDir {
+    let work = tempfile::tempdir().unwrap();
+    for directory in ["var/lib/dpkg/info", "var/lib/dpkg/updates", "etc"] {
+        fs::create_dir_all(work.path().join(directory)).unwrap();
+    }
+    fs::write(work.path().join("var/lib/dpkg/status"), "").unwrap();
+    work
+}
+
 #[test]
 fn the_package_is_installed_runs_and_leaves_the_images_when_purged() {
     if !is_root() || !Path::new("/usr/bin/systemd-sysusers").exists() {
         println!("NOT RUN: installing a package needs root and systemd-sysusers");
         return;
     }
-    let work = tempfile::tempdir().unwrap();
+    let work = empty_system();
     let root = work.path();
-    for directory in ["var/lib/dpkg/info", "var/lib/dpkg/updates", "etc"] {
-        fs::create_dir_all(root.join(directory)).unwrap();
-    }
-    fs::write(root.join("var/lib/dpkg/status"), "").unwrap();
     dpkg(root, &["--install", package().to_str().unwrap()]);
 
     let users = fs::read_to_string(root.join("etc/passwd")).unwrap();
@@ -78,7 +84,9 @@ fn the_package_is_installed_runs_and_leaves_the_images_when_purged() {
     assert!(wanted("multi-user.target.wants/wharfinger.service"), "the service is not enabled");
     assert!(!wanted("sockets.target.wants/wharfinger.socket"), "the socket is enabled");
 
-    serve_installed(root);
+    let (program, config) = (root.join("usr/bin/wharfinger"), root.join("etc/wharfinger/config.yml"));
+    serve_installed(&program, &config, &root.join("var/lib/wharfinger"));
+    assert!(!root.join(DROP_IN).exists(), "there was no docker-registry to stand in for");
     assert_eq!(dpkg(root, &["--verify", "wharfinger"]), "", "files differ from their checksums");
 
     // An upgrade to the same version keeps what the administrator has decided.
@@ -96,25 +104,124 @@ fn the_package_is_installed_runs_and_leaves_the_images_when_purged() {
     assert!(!wanted("multi-user.target.wants/wharfinger.service"), "the service is still enabled");
 }
 
-/// Runs the installed program with the installed configuration, moved into the root that it lies in.
-fn serve_installed(root: &Path) {
-    let (program, config) = (root.join("usr/bin/wharfinger"), root.join("etc/wharfinger/config.yml"));
-    let said = run_tool(Command::new(&program).args(["config", "check"]).arg(&config));
+/// Runs the installed program with a configuration, on images in the root that it lies in.
+fn serve_installed(program: &Path, config: &Path, images: &Path) {
+    let said = run_tool(Command::new(program).args(["config", "check"]).arg(config));
     assert!(said.contains("0 warnings"), "{said}");
+    let work = tempfile::tempdir().unwrap();
     let port = free_port();
-    let mut command = Command::new(&program);
-    command.arg("serve").arg(&config).env("REGISTRY_HTTP_ADDR", format!("127.0.0.1:{port}"));
-    command.env("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", root.join("var/lib/wharfinger"));
-    let socket = root.join("run/wharfinger/admin.sock");
+    let mut command = Command::new(program);
+    command.arg("serve").arg(config).env("REGISTRY_HTTP_ADDR", format!("127.0.0.1:{port}"));
+    command.env("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", images);
+    let socket = work.path().join("admin.sock");
     command.env("REGISTRY_ADMIN_SOCKET", &socket);
-    let mut process = Process::spawn(&mut command, &root.join("log"));
+    let mut process = Process::spawn(&mut command, &work.path().join("log"));
     let client = Client::plain(port);
     process.wait_ready(Duration::from_secs(20), || client.send(&Request::new("GET", "/v2/")).is_ok());
     wharfinger_test_support::Api::new(client).push_blob("installed", b"content");
-    run_tool(Command::new(&program).args(["status", "--socket"]).arg(&socket));
+    run_tool(Command::new(program).args(["status", "--socket"]).arg(&socket));
     assert!(process.terminate(Duration::from_secs(10)).expect("an end").success());
     let log = process.output();
     assert!(!log.contains("level=warn") && !log.contains("level=error"), "{log}");
+}
+
+/// What makes the service take the place of docker-registry.
+const DROP_IN: &str = "etc/systemd/system/wharfinger.service.d/docker-registry.conf";
+
+/// A package that is to dpkg what Debian's docker-registry is: the same name, program and configuration file.
+fn docker_registry(work: &Path) -> PathBuf {
+    let root = work.join("docker-registry");
+    for directory in ["DEBIAN", "etc/docker/registry", "usr/bin"] {
+        fs::create_dir_all(root.join(directory)).unwrap();
+    }
+    let control = "Package: docker-registry\nVersion: 2.8.2+ds1-1\nArchitecture: all\nMaintainer: a test <a@test>\n\
+                   Description: stand-in of a test\n";
+    fs::write(root.join("DEBIAN/control"), control).unwrap();
+    fs::write(root.join("DEBIAN/conffiles"), "/etc/docker/registry/config.yml\n").unwrap();
+    fs::write(root.join("usr/bin/docker-registry"), "").unwrap();
+    let config = "version: 0.1\nlog:\n  fields:\n    service: registry\nstorage:\n  cache:\n    \
+                  blobdescriptor: inmemory\n  filesystem:\n    rootdirectory: /var/lib/docker-registry\n  \
+                  delete:\n    enabled: true\nhttp:\n  addr: :5000\n  headers:\n    \
+                  X-Content-Type-Options: [nosniff]\nhealth:\n  storagedriver:\n    enabled: true\n    \
+                  interval: 10s\n    threshold: 3\n";
+    fs::write(root.join("etc/docker/registry/config.yml"), config).unwrap();
+    let package = work.join("docker-registry.deb");
+    let mut build = system_tool("dpkg-deb").command();
+    run_tool(build.args(["--root-owner-group", "--build"]).arg(&root).arg(&package));
+    package
+}
+
+#[test]
+fn the_package_stands_in_for_docker_registry_and_gives_its_place_back() {
+    if !is_root() || !Path::new("/usr/bin/systemd-sysusers").exists() {
+        println!("NOT RUN: installing a package needs root and systemd-sysusers");
+        return;
+    }
+    for user in [true, false] {
+        let (work, packages) = (empty_system(), tempfile::tempdir().unwrap());
+        let (root, old) = (work.path(), docker_registry(packages.path()));
+        if user {
+            fs::write(root.join("etc/passwd"), "docker-registry:x:900:900::/:/usr/sbin/nologin\n").unwrap();
+            fs::write(root.join("etc/group"), "docker-registry:x:900:\n").unwrap();
+        }
+        dpkg(root, &["--install", old.to_str().unwrap()]);
+        let said = dpkg(root, &["--install", package().to_str().unwrap()]);
+        assert!(said.contains("serves /etc/docker/registry/config.yml"), "{said}");
+        assert!(!root.join("usr/bin/docker-registry").exists(), "both are installed");
+        assert!(!root.join("etc/wharfinger/config.yml").exists(), "there are two configurations");
+        let drop_in = fs::read_to_string(root.join(DROP_IN)).unwrap();
+        assert_eq!(drop_in.contains("User=docker-registry"), user, "{drop_in}");
+        let started = drop_in.lines().filter_map(|line| line.strip_prefix("ExecStart=")).next_back();
+        assert_eq!(started, Some("/usr/bin/wharfinger serve /etc/docker/registry/config.yml"));
+        let images = root.join("var/lib/docker-registry");
+        serve_installed(
+            &root.join("usr/bin/wharfinger"),
+            &root.join("etc/docker/registry/config.yml"),
+            &images,
+        );
+
+        // What the administrator removes does not come back with an upgrade.
+        fs::remove_file(root.join(DROP_IN)).unwrap();
+        dpkg(root, &["--install", package().to_str().unwrap()]);
+        assert!(!root.join(DROP_IN).exists() && !root.join("etc/wharfinger/config.yml").exists());
+
+        dpkg(root, &["--purge", "wharfinger"]);
+        dpkg(root, &["--install", old.to_str().unwrap()]);
+        assert!(root.join("usr/bin/docker-registry").exists());
+        assert!(root.join("etc/docker/registry/config.yml").exists() && images.join("docker").exists());
+    }
+}
+
+#[test]
+fn a_configuration_that_was_made_before_is_used_and_kept() {
+    if !is_root() || !Path::new("/usr/bin/systemd-sysusers").exists() {
+        println!("NOT RUN: installing a package needs root and systemd-sysusers");
+        return;
+    }
+    let work = empty_system();
+    let (root, own) = (work.path(), work.path().join("etc/wharfinger/config.yml"));
+    for (path, text) in [("etc/wharfinger/config.yml", "mine"), ("etc/docker/registry/config.yml", "old")] {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    dpkg(root, &["--install", package().to_str().unwrap()]);
+    assert_eq!(fs::read_to_string(own).unwrap(), "mine");
+    assert!(!root.join(DROP_IN).exists(), "docker-registry's configuration would be used");
+}
+
+#[test]
+fn the_package_says_what_it_replaces_and_brings_the_front() {
+    for field in ["Provides", "Conflicts", "Replaces"] {
+        let mut query = system_tool("dpkg-deb").command();
+        let value = run_tool(query.arg("--field").arg(package()).arg(field));
+        assert_eq!(value.trim(), "docker-registry", "{field}");
+    }
+    let work = tempfile::tempdir().unwrap();
+    unpack(work.path());
+    for file in ["wharfinger.conf", "proxy.conf", "one-registry.conf", "one-writer.conf"] {
+        assert!(work.path().join("usr/share/doc/wharfinger/examples/nginx").join(file).exists(), "{file}");
+    }
 }
 
 #[test]
@@ -133,6 +240,12 @@ fn the_units_are_valid_and_hardened() {
         let program = root.join("usr/bin/wharfinger").display().to_string();
         fs::write(work.path().join(unit), text.replace("/usr/bin/wharfinger", &program)).unwrap();
     }
+    // With and without the drop-in of the stand-in.
+    let drop_in = work.path().join("wharfinger.service.d/docker-registry.conf");
+    fs::create_dir(drop_in.parent().unwrap()).unwrap();
+    let text = fs::read_to_string(root.join("usr/share/wharfinger/docker-registry.conf")).unwrap();
+    let program = root.join("usr/bin/wharfinger").display().to_string();
+    fs::write(drop_in, text.replace("/usr/bin/wharfinger", &program)).unwrap();
     for unit in ["wharfinger.service", "wharfinger.socket"] {
         let mut verify = Command::new(analyze);
         let said = run_tool(verify.args(["verify", "--man=no"]).arg(work.path().join(unit)));

@@ -31,8 +31,9 @@ pub(super) fn write(parts: &Parts, work: &Path, output: &Path) -> Result<PathBuf
 fn tree(parts: &Parts, revision: &str) -> Result<Tree> {
     let mut tree = Tree::default();
     tree.copy("usr/bin/wharfinger", 0o755, &parts.binary)?;
-    tree.copy("etc/wharfinger/config.yml", 0o644, &packaging("config.yml"))?;
     for (file, place) in [
+        ("config.yml", "usr/share/wharfinger/config.yml"),
+        ("systemd/docker-registry.conf", "usr/share/wharfinger/docker-registry.conf"),
         ("systemd/wharfinger.service", "lib/systemd/system/wharfinger.service"),
         ("systemd/wharfinger.socket", "lib/systemd/system/wharfinger.socket"),
         ("systemd/wharfinger.sysusers", "usr/lib/sysusers.d/wharfinger.conf"),
@@ -82,13 +83,12 @@ fn control(parts: &Parts, tree: &Tree, revision: &str, root: &Path) -> Result<()
     )?;
     fs::write(directory.join("control"), text)?;
     fs::write(directory.join("md5sums"), sums + "\n")?;
-    fs::copy(packaging("debian/conffiles"), directory.join("conffiles"))?;
     for script in ["postinst", "prerm", "postrm"] {
         let place = directory.join(script);
         fs::copy(packaging("debian").join(script), &place)?;
         fs::set_permissions(&place, fs::Permissions::from_mode(0o755))?;
     }
-    for name in ["control", "md5sums", "conffiles"] {
+    for name in ["control", "md5sums"] {
         fs::set_permissions(directory.join(name), fs::Permissions::from_mode(0o644))?;
     }
     Ok(())
