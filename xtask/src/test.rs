@@ -15,6 +15,7 @@ const HEAVY: &[&str] = &[
     "disk_full",
     "nginx_front",
     "packages",
+    "systemd",
     "swift_client",
     "swift_clusters",
     "swift_push_pull",
@@ -53,8 +54,8 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
     deny::check(steps)?;
     build(steps, &full)?;
     unit_tests(steps, &full)?;
-    steps.command("end to end", cargo(&["test", "--workspace"]).args(full).args(end_to_end()))?;
     steps.step("go programs", |_| go::tools())?;
+    steps.command("end to end", cargo(&["test", "--workspace"]).args(full).args(end_to_end()))?;
     for name in HEAVY {
         let mut command = cargo(&["test", "--workspace"]);
         let result = steps.command(&name.replace('_', " "), command.args(full).args(["--test", name]));

@@ -24,6 +24,7 @@ mod process;
 mod redis;
 mod registry;
 mod swift;
+mod systemd;
 mod tls;
 mod tools;
 mod tree;
@@ -51,6 +52,7 @@ pub use swift::{
     ApplicationCredential, Fact, Keystone, Mark, Needs, Pipeline, Probe, ProxyRequest, Server, SwiftBuilder,
     SwiftCluster, Trust, facts, prove_facts,
 };
+pub use systemd::Systemd;
 pub use tls::{Authority, ClientCertificate, Identity, Purpose};
 pub use tools::{Tool, go_tool, run_tool, system_tool, target_directory, try_tool};
 pub use tree::Tree;
