@@ -263,3 +263,26 @@ fn a_missing_segment_is_seen_by_the_client_that_asks_before_it_pushes() {
     registry.start_again();
     legacy.assert_heals(&registry.api());
 }
+
+#[test]
+fn a_whole_blob_pushed_to_another_repository_stays_what_it_was() {
+    let legacy = Legacy::new(MIB, 8 * MIB + 5);
+    let header = || {
+        let head = legacy.swift.head(&legacy.container, &legacy.object).expect(200);
+        head.required("x-object-manifest").to_owned()
+    };
+    let before = header();
+    let registry = legacy.builder().start();
+    let api = registry.api();
+    // Announced with the closing PUT, and by PATCH.
+    assert_eq!(api.push_blob("second", &legacy.content), legacy.digest);
+    assert_eq!(api.push_chunked("third", &legacy.content, 8 * MIB), legacy.digest);
+    for repository in ["second", "third"] {
+        assert!(api.pull_blob(repository, &legacy.digest) == legacy.content);
+    }
+    assert_eq!(header(), before);
+    assert_eq!(legacy.swift.orphaned_segments(&legacy.container), Vec::<String>::new());
+    let left = legacy.swift.list(&legacy.container).into_iter();
+    let left: Vec<_> = left.filter(|name| name.starts_with("files/wharfinger/v1/uploads/")).collect();
+    assert_eq!(left, Vec::<String>::new());
+}

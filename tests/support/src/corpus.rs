@@ -7,6 +7,9 @@ use wharfinger_oci::Digest;
 
 const MIB: usize = 1 << 20;
 
+/// The size of the one large blob that is pushed by POST and PUT.
+const ANNOUNCED: usize = 20 * MIB;
+
 /// What is pushed in every direction.
 #[derive(Clone, Debug)]
 pub struct Corpus {
@@ -40,8 +43,8 @@ impl Corpus {
     /// layers, a Docker list, an OCI index, and a tag that moves three times.
     #[expect(clippy::new_without_default, reason = "no default: it takes a second to make")]
     pub fn new() -> Corpus {
-        let shared = Blob::seeded(1, 6 * MIB);
-        let sizes = [1, 20 * MIB - 1, 20 * MIB, 20 * MIB + 1, 200 * MIB];
+        let shared = Blob::seeded(1, 6 * MIB + 1);
+        let sizes = [1, 20 * MIB - 1, ANNOUNCED, 20 * MIB + 1, 200 * MIB];
         let sizes = sizes.iter().enumerate().map(|(i, size)| Blob::seeded(10 + i as u64, *size)).collect();
         let with_shared =
             |seed, size| Image::of(Style::Oci, "amd64", vec![shared.clone(), Blob::seeded(seed, size)]);
@@ -51,7 +54,7 @@ impl Corpus {
                 ("sizes", "all", Image::of(Style::Oci, "amd64", sizes)),
                 ("shared/one", "v1", with_shared(20, 100_000)),
                 ("shared/two", "v1", with_shared(21, 100_000)),
-                ("shared/two", "doomed", with_shared(22, 5 * MIB)),
+                ("shared/two", "doomed", with_shared(22, 5 * MIB + 1)),
                 ("layers", "thirty", Image::layered(Style::Docker, 30, 30, 50_000)),
             ],
             indexes: vec![
@@ -62,13 +65,25 @@ impl Corpus {
         }
     }
 
+    /// Pushes an image with its large blobs sent as Docker does, by one PATCH, except one that comes with the closing PUT,
+    /// which announces digest and length.
+    #[track_caller]
+    fn push_image(api: &Api, repository: &str, reference: &str, image: &Image) {
+        for blob in image.blobs().filter(|blob| blob.size > MIB as u64 && blob.size != ANNOUNCED as u64) {
+            if api.head(&format!("/v2/{repository}/blobs/{}", blob.digest)).status != 200 {
+                api.push_chunked(repository, &blob.bytes(), blob.size as usize);
+            }
+        }
+        api.push_image(repository, reference, image);
+    }
+
     /// Pushes everything; what has an empty blob goes to `empty`, since Distribution cannot keep one on Swift. Returns
     /// the upload that was left half done.
     #[track_caller]
     pub fn push(&self, api: &Api, empty: &Api) -> HalfDone {
         for (repository, tag, image) in &self.images {
             let api = if *repository == "empty" { empty } else { api };
-            api.push_image(repository, tag, image);
+            Corpus::push_image(api, repository, tag, image);
         }
         for (repository, tag, index) in &self.indexes {
             api.push_index(repository, tag, index);

@@ -1,9 +1,10 @@
 //! Writing to an upload: hash, chunk checksums and bytes in one pass.
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::OwnedSemaphorePermit;
 use wharfinger_oci::{Digest, Hasher, RepositoryName};
-use wharfinger_store::{Delete, Direct, Durability, ObjectData, Staged, StoreErrorKind};
+use wharfinger_store::{Delete, Direct, Durability, ObjectData, Staged, StoreError, StoreErrorKind};
 
 use super::UploadStatus;
 use super::Writing;
@@ -166,6 +167,20 @@ impl UploadWriter {
     }
 }
 
+/// Takes bytes of a blob that the store has: they are hashed on their way here, and that is all.
+struct Known;
+
+#[async_trait]
+impl Direct for Known {
+    async fn write(&mut self, _bytes: Bytes) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
 impl Drop for UploadWriter {
     fn drop(&mut self) {
         let Some(mut open) = self.open.take() else { return };
@@ -284,8 +299,19 @@ impl Open {
         if self.staged.is_some() || self.registry.inner.options.mode != Mode::Adopted {
             return Ok(false);
         }
-        self.direct = self.registry.store().write(&layout::blob_data(&digest), length).await?;
+        self.direct = if self.is_kept(&digest, length).await? {
+            Some(Box::new(Known))
+        } else {
+            self.registry.store().write(&layout::blob_data(&digest), length).await?
+        };
         Ok(self.direct.is_some())
+    }
+
+    /// Whether a store elsewhere has the blob whole: its copy stays, since what it consists of would be left behind if
+    /// it was replaced.
+    async fn is_kept(&self, digest: &Digest, length: u64) -> Result<bool> {
+        let remote = self.registry.inner.shape.remote;
+        Ok(remote && self.registry.stat_data(digest).await? == Some(length))
     }
 
     async fn open_stage(&mut self) -> Result<()> {
@@ -380,6 +406,11 @@ impl Open {
         }
         let Some(mut staged) = self.staged.take() else { unreachable!("only staged uploads are published") };
         let registry = self.registry.clone();
+        if self.is_kept(&digest, self.length).await? {
+            drop(staged);
+            self.recorded = None;
+            return registry.discard_upload(self.writing.id, &self.session).await;
+        }
         if self.length > registry.small() {
             registry.put_index(&digest, self.indexer.clone().finish()).await?;
         }
