@@ -5,14 +5,15 @@ pub(crate) mod remote;
 pub mod verified;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use wharfinger_oci::{Algorithm, Digest, Hasher, RepositoryName};
-use wharfinger_store::{Durability, Key, LocalFile, ObjectData, Remote, StoreError, StoreErrorKind};
+use wharfinger_store::{Durability, Key, LocalFile, Meta, ObjectData, Remote, StoreError, StoreErrorKind};
 
 use crate::error::{Error, Result, optional};
 use crate::layout;
-use crate::registry::{Mode, Registry};
+use crate::registry::{Damage, Mode, Registry};
 use chunk_index::{ChunkIndex, ChunkIndexer};
 use remote::{RemoteBody, read_whole};
 use verified::{BodyError, FrameKind, VerifiedBody, read_pieces};
@@ -46,6 +47,16 @@ enum Content {
 enum Readable {
     File(Arc<LocalFile>),
     Remote(Arc<dyn Remote>),
+}
+
+impl Readable {
+    /// When they were written, where the store says so in a way that can be compared.
+    fn modified(&self) -> Option<SystemTime> {
+        match self {
+            Readable::File(_) => None,
+            Readable::Remote(object) => object.modified(),
+        }
+    }
 }
 
 impl Registry {
@@ -170,15 +181,25 @@ impl Registry {
 
     /// The size of a blob's bytes, `None` where they are missing, damaged, or not of the size they must be.
     pub(crate) async fn stat_data(&self, digest: &Digest) -> Result<Option<u64>> {
-        if self.is_damaged(digest) {
+        let damage = self.damage(digest);
+        if damage == Some(Damage::Read(None)) {
             return Ok(None);
         }
+        let Some(found) = self.look_at_data(digest).await? else { return Ok(None) };
+        match damage {
+            Some(damage) if !damage.is_mended_by(found.modified) => return Ok(None),
+            Some(_) => self.mark_mended(digest),
+            None => {}
+        }
+        Ok(Some(found.size))
+    }
+
+    async fn look_at_data(&self, digest: &Digest) -> Result<Option<Meta>> {
         let meta = match optional(self.store().check(&layout::blob_data(digest)).await) {
             Ok(Some(meta)) => meta,
             Ok(None) => return Ok(None),
             Err(error) if error.kind == StoreErrorKind::Invalid => {
-                tracing::warn!(%digest, %error, "a blob is not whole in the store");
-                self.mark_damaged(digest);
+                self.mark_damaged(digest, Damage::Look, &error.source.to_string());
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
@@ -188,7 +209,7 @@ impl Registry {
                 Some(bytes) if bytes.len() as u64 == meta.size => meta.size,
                 // A wrong small blob would be found by the next pull; finding it here lets the push mend it.
                 _ => match self.open_data(digest).await {
-                    Ok(blob) => return Ok(blob.map(|blob| blob.size)),
+                    Ok(blob) => return Ok(blob.map(|blob| Meta { size: blob.size, ..meta })),
                     Err(Error::Damaged { .. }) => return Ok(None),
                     Err(error) => return Err(error),
                 },
@@ -199,9 +220,10 @@ impl Registry {
             self.index(digest).await?.map_or(meta.size, |index| index.size())
         };
         if expected == meta.size {
-            return Ok(Some(meta.size));
+            return Ok(Some(meta));
         }
-        self.mark_damaged(digest);
+        let found = format!("it has {} bytes, not {expected}", meta.size);
+        self.mark_damaged(digest, Damage::Look, &found);
         Ok(None)
     }
 
@@ -215,19 +237,20 @@ impl Registry {
         let size = object.size;
         let readable = match object.data {
             ObjectData::Bytes(bytes) => {
-                let content = Content::Memory(self.prove(digest, bytes)?);
+                let content = Content::Memory(self.prove(digest, bytes, None)?);
                 return Ok(Some(Blob { digest: *digest, size, content }));
             }
             ObjectData::File(file) => Readable::File(file),
             ObjectData::Remote(object) => Readable::Remote(object),
         };
         let content = if size <= self.small() {
-            Content::Memory(self.small_blob(digest, &key).await?)
+            Content::Memory(self.small_blob(digest, &key, readable.modified()).await?)
         } else {
             match self.index(digest).await? {
                 Some(index) if index.size() == size => Content::Indexed(readable, index),
-                Some(_) => {
-                    self.mark_damaged(digest);
+                Some(index) => {
+                    let found = format!("it has {size} bytes, not {}", index.size());
+                    self.mark_damaged(digest, Damage::Read(readable.modified()), &found);
                     return Err(Error::Damaged { digest: *digest });
                 }
                 None => Content::Unindexed(readable),
@@ -237,16 +260,15 @@ impl Registry {
     }
 
     /// Reads and proves a blob that needs no index, and remembers it if it is very small.
-    async fn small_blob(&self, digest: &Digest, key: &Key) -> Result<Bytes> {
+    async fn small_blob(&self, digest: &Digest, key: &Key, modified: Option<SystemTime>) -> Result<Bytes> {
         let bytes = match self.store().get(key, self.inner.small).await {
             Err(error) if error.kind == StoreErrorKind::Invalid => {
-                tracing::warn!(%digest, %error, "a blob is not whole in the store");
-                self.mark_damaged(digest);
+                self.mark_damaged(digest, Damage::Read(modified), &error.source.to_string());
                 return Err(Error::Damaged { digest: *digest });
             }
             other => other?,
         };
-        let bytes = self.prove(digest, bytes)?;
+        let bytes = self.prove(digest, bytes, modified)?;
         if bytes.len() as u64 <= HASHED_ON_LOOK {
             self.inner.caches.small_blobs.insert(*digest, bytes.clone());
         }
@@ -258,12 +280,13 @@ impl Registry {
         self.inner.small as u64
     }
 
-    /// Bytes whose digest was compared.
-    pub(crate) fn prove(&self, digest: &Digest, bytes: Bytes) -> Result<Bytes> {
+    /// Bytes whose digest was compared. `modified` is when the store says that they were written.
+    pub(crate) fn prove(&self, digest: &Digest, bytes: Bytes, modified: Option<SystemTime>) -> Result<Bytes> {
         if Digest::of(digest.algorithm(), &bytes) == *digest {
             return Ok(bytes);
         }
-        self.mark_damaged(digest);
+        let damage = if bytes.len() as u64 <= HASHED_ON_LOOK { Damage::Look } else { Damage::Read(modified) };
+        self.mark_damaged(digest, damage, "");
         Err(Error::Damaged { digest: *digest })
     }
 
@@ -307,7 +330,8 @@ impl Registry {
                 let hashed = hash_remote(hasher, indexer, &**object, size).await;
                 let (found, index) = hashed.map_err(|source| {
                     if source.kind == StoreErrorKind::Invalid {
-                        self.mark_damaged(&digest);
+                        let damage = Damage::Read(object.modified());
+                        self.mark_damaged(&digest, damage, &source.source.to_string());
                     }
                     BodyError::Store { digest, source: Box::new(source) }
                 })?;
@@ -315,7 +339,7 @@ impl Registry {
             }
         };
         if found != digest {
-            self.mark_damaged(&digest);
+            self.mark_damaged(&digest, Damage::Read(bytes.modified()), "");
             return Err(BodyError::Damaged { digest, at: 0 });
         }
         let index = Arc::new(index);

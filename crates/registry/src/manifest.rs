@@ -71,7 +71,7 @@ impl Registry {
         }
         let bytes = self.store().get(&layout::blob_data(digest), MAX_MANIFEST_SIZE).await;
         let Some(bytes) = optional(bytes)? else { return Ok(None) };
-        let bytes = self.prove(digest, bytes)?;
+        let bytes = self.prove(digest, bytes, None)?;
         let media_type = match Manifest::parse_stored(&bytes) {
             Ok(manifest) => manifest.kind.media_type(),
             // Not accepted any more, but an old registry may have left some.
@@ -167,7 +167,9 @@ impl Registry {
             let aliased = digest.algorithm() != Algorithm::Sha256
                 && exist.first() == Some(&true)
                 && self.stat_blob(name, digest).await.is_ok();
-            if (exist.contains(&false) && !aliased) || self.is_damaged(digest) {
+            // Perhaps it was mended by way of another instance.
+            let damaged = self.damage(digest).is_some() && self.stat_data(digest).await?.is_none();
+            if (exist.contains(&false) && !aliased) || damaged {
                 missing.push(*digest);
             }
         }

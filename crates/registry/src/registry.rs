@@ -1,7 +1,8 @@
 //! The registry: a store, what is remembered of it, and how it is configured.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -106,6 +107,26 @@ impl UrlPolicy {
     }
 }
 
+/// How it was found that a blob is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// By reading it: the copy of that age is wrong, if the store said how old it is.
+    Read(Option<SystemTime>),
+    /// By a look at it; the next look tells whether it still is.
+    Look,
+}
+
+impl Damage {
+    /// Whether a copy of that age, which a look found whole, is another one: pushed by way of another instance.
+    pub(crate) fn is_mended_by(self, modified: Option<SystemTime>) -> bool {
+        match self {
+            Damage::Read(Some(wrong)) => modified.is_some_and(|modified| modified != wrong),
+            Damage::Read(None) => false,
+            Damage::Look => true,
+        }
+    }
+}
+
 /// Repositories in a store. Cheap to clone.
 #[derive(Clone)]
 pub struct Registry {
@@ -122,7 +143,7 @@ pub(crate) struct Inner {
     /// Sessions that a request of this process is writing to.
     pub(crate) writing: Mutex<HashSet<SessionId>>,
     /// Blobs that failed a check in this process: not offered until they are pushed again.
-    pub(crate) damaged: Mutex<HashSet<Digest>>,
+    pub(crate) damaged: Mutex<HashMap<Digest, Damage>>,
     /// Whole-blob hashing that requests wait for, e.g. a range of a blob without an index.
     pub(crate) hashing: Hashing,
     /// The byte budget, one permit a byte.
@@ -208,22 +229,27 @@ impl Registry {
         Ok(false)
     }
 
-    pub(crate) fn mark_damaged(&self, digest: &Digest) {
+    /// Withholds a blob. `origin` is where its wrong bytes lie, or what is missing; empty where nobody can say.
+    pub(crate) fn mark_damaged(&self, digest: &Digest, damage: Damage, origin: &str) {
         /// Past this many the store has other problems than a list.
         const MOST: usize = 100_000;
         let mut damaged = self.inner.damaged.lock();
-        if damaged.len() < MOST && damaged.insert(*digest) {
-            tracing::error!(%digest, "a blob is damaged in the store; it is withheld until it is pushed again");
+        if damaged.len() >= MOST || damaged.contains_key(digest) {
+            return;
         }
+        damaged.insert(*digest, damage);
+        drop(damaged);
+        let origin = Some(origin).filter(|origin| !origin.is_empty());
+        tracing::error!(%digest, origin, "a blob is damaged in the store; it is withheld until it is pushed again");
     }
 
     pub(crate) fn mark_mended(&self, digest: &Digest) {
         self.inner.damaged.lock().remove(digest);
     }
 
-    pub(crate) fn is_damaged(&self, digest: &Digest) -> bool {
+    pub(crate) fn damage(&self, digest: &Digest) -> Option<Damage> {
         let damaged = self.inner.damaged.lock();
-        !damaged.is_empty() && damaged.contains(digest)
+        if damaged.is_empty() { None } else { damaged.get(digest).copied() }
     }
 
     /// How many blobs failed a check and were not pushed again since.
