@@ -50,6 +50,23 @@ fn a_streamed_chunk_needs_no_length() {
 }
 
 #[test]
+fn a_streamed_chunk_is_refused_where_the_upload_has_gone_on_meanwhile() {
+    let registry = Registry::start();
+    let (api, content) = (registry.api(), bytes(14, 300_000));
+    let session = api.start_upload("meanwhile");
+    let stream = |session: &str, part: &[u8]| api.send(Request::new("PATCH", session).body(part).chunked());
+    let first = stream(&session, &content[..100_000]).expect(202);
+    // As a client does that learnt of the upload's state before the last request had ended.
+    let refused = stream(&session, &content[..100_000]).expect_error(416, "RANGE_INVALID");
+    assert_eq!(refused.required("range"), "0-99999");
+    assert_eq!(refused.location(), first.location());
+    let last = stream(&refused.location(), &content[100_000..]).expect(202);
+    let digest = Digest::sha256(&content);
+    api.finish(&last.location(), &digest.to_string(), b"").expect(201);
+    assert!(api.pull_blob("meanwhile", &digest) == content);
+}
+
+#[test]
 fn a_chunk_out_of_order_is_refused_and_costs_nothing() {
     let registry = Registry::start();
     let (api, content) = (registry.api(), bytes(5, 3000));

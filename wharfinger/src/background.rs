@@ -17,8 +17,8 @@ const MARKS_EVERY: Duration = Duration::from_secs(30);
 pub(crate) fn start(app: &Arc<App>, config: &Config, backend: &Backend) -> Vec<JoinHandle<()>> {
     let mut tasks = Vec::new();
     if matches!(backend, Backend::Swift(_)) {
-        let backend = backend.clone();
-        tasks.push(tokio::spawn(async move { backend.prepare().await }));
+        let (backend, registry, config) = (backend.clone(), app.registry.clone(), config.clone());
+        tasks.push(tokio::spawn(async move { backend.prepare(&registry, &config).await }));
     }
     if config.health.enabled {
         let (interval, threshold) = (config.health.interval, config.health.threshold);

@@ -8,7 +8,7 @@ use wharfinger_config::{self as config, Config, Driver};
 use wharfinger_registry::{Registry, layout};
 use wharfinger_store::layer::{Guarded, Observed, Observer, Permit};
 use wharfinger_store::swift::{LargeObjects, SwiftOptions};
-use wharfinger_store::{Filesystem, Store, Swift};
+use wharfinger_store::{Filesystem, Store, StoreErrorKind, Swift};
 use wharfinger_swift as swift;
 
 use crate::wiring;
@@ -83,14 +83,15 @@ impl Backend {
         }
     }
 
-    /// Makes sure that the container is there, for as long as that takes. One line says what is wrong, again once a
-    /// minute.
-    pub(crate) async fn prepare(&self) {
-        let Backend::Swift(store) = self else { return };
+    /// Makes sure that the container is there and may be used as the mode asks for, for as long as that takes. One line
+    /// says what is wrong, where to look and which settings say so; again once a minute.
+    pub(crate) async fn prepare(&self, registry: &Registry, config: &Config) {
+        let (Backend::Swift(store), Driver::Swift(settings)) = (self, &config.storage.driver) else { return };
         let mut attempt = 0;
-        while let Err(error) = store.prepare().await {
+        while let Err((error, keys)) = usable(store, registry, settings).await {
             if attempt % COMPLAIN_AGAIN == 0 {
-                tracing::error!(%error, "Swift cannot be used yet; trying again");
+                let container = settings.container.as_str();
+                tracing::error!(%error, container, keys, "Swift cannot be used yet; trying again");
             }
             attempt += 1;
             tokio::time::sleep(PREPARE_AGAIN).await;
@@ -98,6 +99,52 @@ impl Backend {
         if attempt > 0 {
             tracing::info!("Swift can be used");
         }
+    }
+}
+
+/// Finds the container and tries to use it. If that fails, says why, and which settings may be wrong.
+async fn usable(
+    store: &Swift,
+    registry: &Registry,
+    settings: &config::Swift,
+) -> Result<(), (anyhow::Error, &'static str)> {
+    if let Err(error) = store.prepare().await {
+        let keys = suspects(settings, &error);
+        return Err((error.into(), keys));
+    }
+    match registry.probe().await {
+        // A permission that lacks is a matter of the settings; the rest is one of the store's health.
+        Err(wharfinger_registry::Error::Store(error)) if error.kind == StoreErrorKind::Denied => {
+            Err((error.into(), "storage.swift.username, storage.swift.container"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The settings that a failure to find the container is about.
+fn suspects(settings: &config::Swift, error: &swift::Error) -> &'static str {
+    let credential = matches!(
+        settings.auth,
+        config::SwiftAuth::V3 {
+            credential: config::SwiftCredential::ApplicationId { .. }
+                | config::SwiftCredential::ApplicationName { .. },
+            ..
+        }
+    );
+    match (error.kind(), error.container().is_some()) {
+        (swift::ErrorKind::Unauthorized | swift::ErrorKind::Forbidden, false) if credential => {
+            "storage.swift.applicationcredentialid, storage.swift.applicationcredentialsecret"
+        }
+        (swift::ErrorKind::Unauthorized | swift::ErrorKind::Forbidden, false) => {
+            "storage.swift.username, storage.swift.password"
+        }
+        (swift::ErrorKind::Unauthorized | swift::ErrorKind::Forbidden, true) => {
+            "storage.swift.username, storage.swift.container"
+        }
+        (swift::ErrorKind::NotFound, true) => "storage.swift.container",
+        (_, false) => "storage.swift.authurl",
+        (_, true) if settings.storage_url.is_some() => "storage.swift.storageurl",
+        (_, true) => "storage.swift.authurl, storage.swift.container",
     }
 }
 

@@ -5,11 +5,13 @@ pub(crate) mod remote;
 pub mod verified;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use wharfinger_oci::{Algorithm, Digest, Hasher, RepositoryName};
-use wharfinger_store::{Durability, Key, LocalFile, ObjectData, Remote, StoreError, StoreErrorKind};
+use wharfinger_store::{Durability, Key, LocalFile, Meta, ObjectData, Remote, StoreError, StoreErrorKind};
 
+use crate::damaged::Damage;
 use crate::error::{Error, Result, optional};
 use crate::layout;
 use crate::registry::{Mode, Registry};
@@ -46,6 +48,16 @@ enum Content {
 enum Readable {
     File(Arc<LocalFile>),
     Remote(Arc<dyn Remote>),
+}
+
+impl Readable {
+    /// When they were written, where the store says so in a way that can be compared.
+    fn modified(&self) -> Option<SystemTime> {
+        match self {
+            Readable::File(_) => None,
+            Readable::Remote(object) => object.modified(),
+        }
+    }
 }
 
 impl Registry {
@@ -174,15 +186,25 @@ impl Registry {
 
     /// The size of a blob's bytes, `None` where they are missing, damaged, or not of the size they must be.
     pub(crate) async fn stat_data(&self, digest: &Digest) -> Result<Option<u64>> {
-        if self.is_damaged(digest).await? {
+        let damage = self.damage(digest);
+        if damage == Some(Damage::Read(None)) {
             return Ok(None);
         }
+        let Some(found) = self.look_at_data(digest).await? else { return Ok(None) };
+        match damage {
+            Some(damage) if !damage.is_mended_by(found.modified) => return Ok(None),
+            Some(_) => self.mark_mended(digest),
+            None => {}
+        }
+        Ok(Some(found.size))
+    }
+
+    async fn look_at_data(&self, digest: &Digest) -> Result<Option<Meta>> {
         let meta = match optional(self.store().check(&layout::blob_data(digest)).await) {
             Ok(Some(meta)) => meta,
             Ok(None) => return Ok(None),
             Err(error) if error.kind == StoreErrorKind::Invalid => {
-                tracing::warn!(%digest, %error, "a blob is not whole in the store");
-                self.mark_damaged(digest);
+                self.mark_damaged(digest, Damage::Look, &error.source.to_string());
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
@@ -192,7 +214,7 @@ impl Registry {
                 Some(bytes) if bytes.len() as u64 == meta.size => meta.size,
                 // A wrong small blob would be found by the next pull; finding it here lets the push mend it.
                 _ => match self.open_data(digest).await {
-                    Ok(blob) => return Ok(blob.map(|blob| blob.size)),
+                    Ok(blob) => return Ok(blob.map(|blob| Meta { size: blob.size, ..meta })),
                     Err(Error::Damaged { .. }) => return Ok(None),
                     Err(error) => return Err(error),
                 },
@@ -203,9 +225,10 @@ impl Registry {
             self.index(digest).await?.map_or(meta.size, |index| index.size())
         };
         if expected == meta.size {
-            return Ok(Some(meta.size));
+            return Ok(Some(meta));
         }
-        self.mark_damaged(digest);
+        let found = format!("it has {} bytes, not {expected}", meta.size);
+        self.mark_damaged(digest, Damage::Look, &found);
         Ok(None)
     }
 
@@ -219,7 +242,7 @@ impl Registry {
         let size = object.size;
         let readable = match object.data {
             ObjectData::Bytes(bytes) => {
-                let content = Content::Memory(self.prove(digest, bytes)?);
+                let content = Content::Memory(self.prove(digest, bytes, None)?);
                 return Ok(Some(Blob { digest: *digest, size, content }));
             }
             ObjectData::File(file) => Readable::File(file),
@@ -230,8 +253,9 @@ impl Registry {
         } else {
             match self.index(digest).await? {
                 Some(index) if index.size() == size => Content::Indexed(readable, index),
-                Some(_) => {
-                    self.mark_damaged(digest);
+                Some(index) => {
+                    let found = format!("it has {size} bytes, not {}", index.size());
+                    self.mark_damaged(digest, Damage::Read(readable.modified()), &found);
                     return Err(Error::Damaged { digest: *digest });
                 }
                 None => Content::Unindexed(readable),
@@ -253,13 +277,12 @@ impl Registry {
         };
         let bytes = match read {
             Err(error) if error.kind == StoreErrorKind::Invalid => {
-                tracing::warn!(%digest, %error, "a blob is not whole in the store");
-                self.mark_damaged(digest);
+                self.mark_damaged(digest, Damage::Read(readable.modified()), &error.source.to_string());
                 return Err(Error::Damaged { digest: *digest });
             }
             other => other?,
         };
-        let bytes = self.prove(digest, bytes)?;
+        let bytes = self.prove(digest, bytes, readable.modified())?;
         if bytes.len() as u64 <= HASHED_ON_LOOK {
             self.inner.caches.small_blobs.insert(*digest, bytes.clone());
         }
@@ -271,12 +294,13 @@ impl Registry {
         self.inner.shape.small as u64
     }
 
-    /// Bytes whose digest was compared.
-    pub(crate) fn prove(&self, digest: &Digest, bytes: Bytes) -> Result<Bytes> {
+    /// Bytes whose digest was compared. `modified` is when the store says that they were written.
+    pub(crate) fn prove(&self, digest: &Digest, bytes: Bytes, modified: Option<SystemTime>) -> Result<Bytes> {
         if Digest::of(digest.algorithm(), &bytes) == *digest {
             return Ok(bytes);
         }
-        self.mark_damaged(digest);
+        let damage = if bytes.len() as u64 <= HASHED_ON_LOOK { Damage::Look } else { Damage::Read(modified) };
+        self.mark_damaged(digest, damage, "");
         Err(Error::Damaged { digest: *digest })
     }
 
@@ -320,7 +344,8 @@ impl Registry {
                 let hashed = hash_remote(hasher, indexer, &**object, size).await;
                 let (found, index) = hashed.map_err(|source| {
                     if source.kind == StoreErrorKind::Invalid {
-                        self.mark_damaged(&digest);
+                        let damage = Damage::Read(object.modified());
+                        self.mark_damaged(&digest, damage, &source.source.to_string());
                     }
                     BodyError::Store { digest, source: Box::new(source) }
                 })?;
@@ -328,7 +353,7 @@ impl Registry {
             }
         };
         if found != digest {
-            self.mark_damaged(&digest);
+            self.mark_damaged(&digest, Damage::Read(bytes.modified()), "");
             return Err(BodyError::Damaged { digest, at: 0 });
         }
         let index = Arc::new(index);

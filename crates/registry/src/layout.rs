@@ -14,7 +14,7 @@
 //! | `wharfinger/v1/repositories/<name>/_referrers/<alg>/<subject hex>/<alg>/<hex>` | descriptor of a referrer |
 //! | `wharfinger/v1/catalog/names/<name, with ! for />` | nothing: this repository exists (remote stores) |
 //! | `wharfinger/v1/catalog/complete` | nothing: there is such a name for every repository |
-//! | `wharfinger/v1/damaged/<alg>/<hex>` | nothing: the blob failed a check and was not pushed again since |
+//! | `wharfinger/v1/damaged/<alg>/<hex>` | how old the copy is that failed a check, in ns since 1970 |
 //! | `wharfinger/v1/probe/<uuid>` | what the health probe writes, reads and deletes |
 //!
 //! The first part is Distribution's own layout, byte for byte; the second is ours and lies beside it. A link is a

@@ -72,7 +72,7 @@ impl Registry {
         }
         let bytes = self.store().get(&layout::blob_data(digest), MAX_MANIFEST_SIZE).await;
         let Some(bytes) = optional(bytes)? else { return Ok(None) };
-        let bytes = self.prove(digest, bytes)?;
+        let bytes = self.prove(digest, bytes, None)?;
         let media_type = match Manifest::parse_stored(&bytes) {
             Ok(manifest) => manifest.kind.media_type(),
             // Not accepted any more, but an old registry may have left some.
@@ -119,7 +119,8 @@ impl Registry {
         if written != size {
             return Err(Error::SizeMismatch { expected: size, found: written });
         }
-        self.mark_mended(digest).await
+        self.mark_mended(digest);
+        Ok(())
     }
 
     /// Distribution 2.8's garbage collection visits only repositories that have a layer link, and takes the
@@ -168,7 +169,9 @@ impl Registry {
             let aliased = linked
                 && digest.algorithm() != Algorithm::Sha256
                 && self.stat_blob(name, digest).await.is_ok();
-            if !(whole || aliased) || self.is_damaged(digest).await? {
+            // Perhaps it was mended by way of another instance.
+            let damaged = self.damage(digest).is_some() && self.stat_data(digest).await?.is_none();
+            if !(whole || aliased) || damaged {
                 missing.push(*digest);
             }
         }

@@ -201,7 +201,7 @@ pub struct Metrics {
     actions: Vec<Histogram>,
     calls: Family<CallLabels, Counter>,
     calls_ok: Vec<Counter>,
-    store_errors: Throttle<(Operation, StoreErrorKind)>,
+    store_errors: Throttle<(Option<Operation>, StoreErrorKind)>,
     cache: Family<TypeLabel, Counter>,
     uploads_in_flight: Gauge,
     damaged: Gauge,
@@ -392,7 +392,9 @@ impl Observer for Metrics {
         self.calls
             .get_or_create(&CallLabels { operation: Word(operation.as_str()), result: Word(result) })
             .inc();
-        if let Some(held_back) = self.store_errors.admit((operation, error.kind)) {
+        // A store that is away fails in everything: that is one thing to tell.
+        let apart = Some(operation).filter(|_| error.kind != StoreErrorKind::Unavailable);
+        if let Some(held_back) = self.store_errors.admit((apart, error.kind)) {
             tracing::error!(%error, held_back, "a storage call failed");
         }
     }

@@ -110,6 +110,9 @@ pub trait Remote: fmt::Debug + Send + Sync {
     /// Begins to read `range`, which lies within the object.
     async fn read(&self, range: Range<u64>) -> Result<Box<dyn RemoteReader>>;
 
+    /// When the object that was opened was written, by the store's clock, as [`Meta::modified`] says it.
+    fn modified(&self) -> Option<SystemTime>;
+
     /// The caller has proved that these bytes are the right ones: keeps what is needed to read exactly them again
     /// without asking a listing. Idempotent; nothing to do for most objects.
     async fn remember(&self) -> Result<()> {
@@ -123,6 +126,10 @@ pub trait RemoteReader: Send {
     /// The next piece, a few tens of KiB; `None` after the last byte of the range. What ends early is an error:
     /// [`crate::StoreErrorKind::Invalid`] where the object itself is short or was changed. After an error there is no more.
     async fn next(&mut self) -> Result<Option<Bytes>>;
+
+    /// Where these bytes of the object, the last ones that were handed on, came from: for the message that they are
+    /// wrong. Names what an operator of the store has to look for.
+    async fn origin(&self, bytes: Range<u64>) -> String;
 }
 
 /// What suits a store.

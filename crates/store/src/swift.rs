@@ -13,12 +13,13 @@ mod stage;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use http::HeaderMap;
-use tokio::sync::OnceCell;
 use wharfinger_swift::{Client, Container, ErrorKind, Manifest, ObjectInfo, Put, Read};
 
 use crate::error::optional;
@@ -77,7 +78,7 @@ pub(crate) struct Inner {
     options: SwiftOptions,
     lists: SegmentLists,
     /// Set once the container was seen.
-    prepared: OnceCell<()>,
+    prepared: AtomicBool,
 }
 
 impl fmt::Debug for Inner {
@@ -100,7 +101,7 @@ impl Swift {
             names,
             options,
             lists: SegmentLists::default(),
-            prepared: OnceCell::new(),
+            prepared: AtomicBool::new(false),
         };
         Ok(Swift { inner: Arc::new(inner) })
     }
@@ -114,15 +115,27 @@ impl Swift {
 
 impl Inner {
     async fn prepare(&self) -> Result<(), wharfinger_swift::Error> {
-        let look = async {
-            match self.container.info().await {
-                Err(error) if error.kind() == ErrorKind::NotFound && self.options.writable => {
-                    self.container.create(&HeaderMap::new()).await
-                }
-                other => other.map(drop),
+        // Those who find Swift down do not wait for one another: each has its own time limit.
+        if self.prepared.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        match self.container.info().await {
+            Err(error) if error.kind() == ErrorKind::NotFound && self.options.writable => {
+                self.container.create(&HeaderMap::new()).await?;
             }
-        };
-        self.prepared.get_or_try_init(|| look).await.copied()
+            other => drop(other?),
+        }
+        self.prepared.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A name that can be read: without the container every object would seem to be absent.
+    async fn readable(&self, operation: Operation, key: &Key) -> Result<()> {
+        legal(operation, key)?;
+        self.prepare().await.map_err(|failure| match failure.kind() {
+            ErrorKind::NotFound => StoreError::new(StoreErrorKind::Denied, operation, key, failure),
+            _ => error::of(operation, key, failure),
+        })
     }
 
     /// Looks at an object; where it is not found, once more at all its copies.
@@ -174,7 +187,7 @@ impl Inner {
         if size > limit as u64 {
             return Err(too_large(operation, key, size, limit));
         }
-        let object = SwiftObject::new(self.clone(), key.clone(), content);
+        let object = SwiftObject::new(self.clone(), key.clone(), content, modified(&info));
         let mut whole = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         let mut reader = object.read(0..size).await?;
         while let Some(piece) = reader.next().await? {
@@ -184,7 +197,7 @@ impl Inner {
     }
 
     fn meta(info: &ObjectInfo, size: u64) -> Meta {
-        Meta { size, modified: info.timestamp.or(info.last_modified) }
+        Meta { size, modified: modified(info) }
     }
 
     /// Whether staged objects become static large objects.
@@ -196,6 +209,10 @@ impl Inner {
         };
         Ok(limits.is_some_and(|limits| segments <= limits.max_segments))
     }
+}
+
+fn modified(info: &ObjectInfo) -> Option<SystemTime> {
+    info.timestamp.or(info.last_modified)
 }
 
 fn too_large(operation: Operation, key: &Key, size: u64, limit: usize) -> StoreError {
@@ -221,26 +238,26 @@ impl Store for Swift {
     }
 
     async fn get(&self, key: &Key, limit: usize) -> Result<Bytes> {
-        legal(Operation::Get, key)?;
+        self.inner.readable(Operation::Get, key).await?;
         self.inner.read_small(Operation::Get, key, limit, false).await
     }
 
     async fn get_newest(&self, key: &Key, limit: usize) -> Result<Bytes> {
-        legal(Operation::Get, key)?;
+        self.inner.readable(Operation::Get, key).await?;
         self.inner.read_small(Operation::Get, key, limit, true).await
     }
 
     async fn open(&self, key: &Key) -> Result<Object> {
-        legal(Operation::Open, key)?;
+        self.inner.readable(Operation::Open, key).await?;
         let info = self.inner.look(&self.inner.names.object(key), false).await;
         let info = info.map_err(|error| error::of(Operation::Open, key, error))?;
         let (size, content) = self.inner.content(Operation::Open, key, &info).await?;
-        let object = SwiftObject::new(self.inner.clone(), key.clone(), content);
+        let object = SwiftObject::new(self.inner.clone(), key.clone(), content, modified(&info));
         Ok(Object { size, data: ObjectData::Remote(Arc::new(object)) })
     }
 
     async fn head(&self, key: &Key) -> Result<Meta> {
-        legal(Operation::Head, key)?;
+        self.inner.readable(Operation::Head, key).await?;
         let info = self.inner.look(&self.inner.names.object(key), true).await;
         let info = info.map_err(|error| error::of(Operation::Head, key, error))?;
         let size = match &info.manifest {
@@ -251,7 +268,7 @@ impl Store for Swift {
     }
 
     async fn check(&self, key: &Key) -> Result<Meta> {
-        legal(Operation::Head, key)?;
+        self.inner.readable(Operation::Head, key).await?;
         let info = self.inner.look(&self.inner.names.object(key), true).await;
         let info = info.map_err(|error| error::of(Operation::Head, key, error))?;
         let (size, content) = self.inner.content(Operation::Head, key, &info).await?;
@@ -281,12 +298,12 @@ impl Store for Swift {
     }
 
     async fn list(&self, prefix: &Key, options: List) -> Result<Page> {
-        legal(Operation::List, prefix)?;
+        self.inner.readable(Operation::List, prefix).await?;
         self.page(prefix, &options).await
     }
 
     async fn list_holding(&self, prefix: &Key, leaf: &str, options: List) -> Result<Page> {
-        legal(Operation::List, prefix)?;
+        self.inner.readable(Operation::List, prefix).await?;
         self.page_holding(prefix, leaf, &options).await
     }
 

@@ -223,13 +223,28 @@ impl Authenticator {
         }
     }
 
+    /// As whom we authenticate.
+    fn who(&self) -> String {
+        match &self.auth {
+            Auth::V1 { user, .. } => format!("user {user}"),
+            Auth::V2 { user, tenant, .. } => v2::describe(user, tenant.as_ref()),
+            Auth::V3 { method, scope, .. } => v3::describe(method, scope),
+        }
+    }
+
+    /// Says in a 403 who may not do it, in which account.
+    pub(crate) fn name_refusal(&self, error: Error, token: &Token) -> Error {
+        if error.kind() != ErrorKind::Forbidden {
+            return error;
+        }
+        let message = format!("{}: {} may not do this in {}", error.message(), self.who(), token.storage);
+        error.saying(message)
+    }
+
     /// Says in the error where and as whom the authentication was tried.
     fn name(&self, error: &Error) -> Error {
-        let (url, who) = match &self.auth {
-            Auth::V1 { url, user, .. } => (url, format!("user {user}")),
-            Auth::V2 { url, user, tenant, .. } => (url, v2::describe(user, tenant.as_ref())),
-            Auth::V3 { url, method, scope } => (url, v3::describe(method, scope)),
-        };
+        let (Auth::V1 { url, .. } | Auth::V2 { url, .. } | Auth::V3 { url, .. }) = &self.auth;
+        let who = self.who();
         let message = error.message();
         let hint = match error.kind() {
             ErrorKind::Unauthorized => "the credentials are wrong",

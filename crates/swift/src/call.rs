@@ -131,7 +131,10 @@ impl Inner {
                     tries.forgive();
                     self.auth.renew(token.generation).await?;
                 }
-                Err(error) => tries.again(call.name(error), sending).await?,
+                Err(error) => {
+                    let error = self.auth.name_refusal(error, &token);
+                    tries.again(call.name(error), sending).await?;
+                }
             }
         }
     }

@@ -199,8 +199,16 @@ pub struct Timeouts {
     pub progress: Duration,
     /// In place of `head` where Swift works long: SLO manifests, copies, bulk deletes. Default: 60 s.
     pub large: Duration,
-    /// For `100 Continue`, after which a body is sent without it. Default: 1 s.
+    /// For `100 Continue`, after which a body is sent without it; then it has no more than the rest of `head` without
+    /// moving, since a server that hangs takes what there is room for on the way. Default: 1 s.
     pub go_ahead: Duration,
+}
+
+impl Timeouts {
+    /// What is left of `head` for a body that was sent without `100 Continue`, at least half of it.
+    pub(crate) fn unwanted(&self, head: Duration) -> Duration {
+        head.saturating_sub(self.go_ahead).max(head / 2)
+    }
 }
 
 impl Default for Timeouts {

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -26,11 +26,13 @@ const NOT_ASKED: u64 = u64::MAX;
 pub(crate) struct Pace {
     origin: Instant,
     gate: AtomicU8,
+    /// Whether the server asked for the body (`100 Continue`).
+    wanted: AtomicBool,
     waker: AtomicWaker,
     /// Milliseconds since `origin` at which the connection first asked for the body.
     asked: AtomicU64,
     /// Milliseconds since `origin` at which the body first moved.
-    first: AtomicU64,
+    began: AtomicU64,
     /// Milliseconds since `origin` at which the body last moved.
     moved: AtomicU64,
     /// Milliseconds since `origin` at which the body was complete.
@@ -43,9 +45,10 @@ impl Pace {
         Arc::new(Pace {
             origin: Instant::now(),
             gate: AtomicU8::new(if held { HELD } else { OPEN }),
+            wanted: AtomicBool::new(!held),
             waker: AtomicWaker::new(),
             asked: AtomicU64::new(NOT_ASKED),
-            first: AtomicU64::new(NOT_ASKED),
+            began: AtomicU64::new(NOT_ASKED),
             moved: AtomicU64::new(NOT_ASKED),
             done: AtomicU64::new(NOT_ASKED),
             changed: Notify::new(),
@@ -69,6 +72,18 @@ impl Pace {
             self.waker.wake();
             self.changed.notify_one();
         }
+    }
+
+    /// The server asked for the body.
+    pub(crate) fn want(&self) {
+        self.wanted.store(true, Ordering::Release);
+        self.open();
+    }
+
+    /// Whether the server asked for the body, or was not asked whether it wants it. Else it was let go for want of an
+    /// answer, and that it moves may mean no more than that there is room on the way.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Acquire)
     }
 
     /// Ends a body that is not complete with an error, so that its connection is closed.
@@ -101,8 +116,10 @@ impl Pace {
 
     /// For how long the body moved, so far.
     pub(crate) fn sending(&self) -> Duration {
-        let both = self.instant(&self.first).zip(self.moved());
-        both.map_or(Duration::ZERO, |(first, last)| last.saturating_duration_since(first))
+        match (self.instant(&self.began), self.done().or_else(|| self.moved())) {
+            (Some(began), Some(end)) => end.saturating_duration_since(began),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Waits until the body was asked for or let go.
@@ -125,7 +142,7 @@ impl Pace {
 
     fn handed(&self) {
         let now = self.now();
-        let _ = self.first.compare_exchange(NOT_ASKED, now, Ordering::Release, Ordering::Relaxed);
+        let _ = self.began.compare_exchange(NOT_ASKED, now, Ordering::AcqRel, Ordering::Relaxed);
         self.moved.store(now, Ordering::Release);
     }
 

@@ -29,6 +29,14 @@ impl Patience {
         self.limit
     }
 
+    /// From here on, waits may last this long.
+    pub(crate) fn set_limit(&mut self, limit: Duration) {
+        if limit < self.limit {
+            self.timer.as_mut().reset(Instant::now() + limit);
+        }
+        self.limit = limit;
+    }
+
     /// Passes on what is ready; fails where nothing has been ready for the limit.
     pub(crate) fn watch<T>(&mut self, cx: &mut Context<'_>, poll: Poll<T>) -> Poll<Result<T, Elapsed>> {
         if let Poll::Ready(value) = poll {

@@ -11,7 +11,7 @@ use crate::container::value;
 use crate::object::content_range;
 use crate::patience::Patience;
 use crate::retry::backoff;
-use crate::{Client, Container, Error, ErrorKind, ObjectInfo, Range, Read, Result};
+use crate::{Client, Container, Error, ErrorKind, ObjectInfo, Range, Read, Result, TransactionId};
 
 /// The body of an object as it comes. It ends only when every byte has come: what breaks is resumed where it broke,
 /// and what cannot be resumed is an error.
@@ -164,6 +164,9 @@ impl ObjectReader {
         if answer.status() != StatusCode::PARTIAL_CONTENT || range_of(answer.headers()) != Some(expected) {
             let error = Error::new(ErrorKind::Protocol, "another part came than was asked for");
             return Err(self.fail(error.answered(answer.status(), answer.headers())));
+        }
+        if let Some(transaction) = TransactionId::of(answer.headers()) {
+            self.info.transaction = Some(transaction);
         }
         self.body = answer.into_body();
         self.patience = Patience::new(self.patience.limit());

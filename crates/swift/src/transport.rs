@@ -60,7 +60,7 @@ impl Transport {
             request.headers_mut().insert(http::header::EXPECT, HeaderValue::from_static("100-continue"));
             hyper::ext::on_informational(&mut request, move |answer| {
                 if answer.status() == http::StatusCode::CONTINUE {
-                    pace.open();
+                    pace.want();
                 }
             });
         }
@@ -105,7 +105,7 @@ impl Exchange {
     }
 
     /// Waits for the head of the answer: `head` after the request is complete, and while its body is on its way as
-    /// long as that makes progress.
+    /// long as that makes progress. A body that nobody asked for has no longer than `head` without an answer.
     pub(crate) async fn answer(&mut self, head: Duration) -> Result<Response<Incoming>> {
         if let Some(answer) = self.go_ahead(head).await? {
             return Ok(answer);
@@ -135,7 +135,9 @@ impl Exchange {
 
     /// Until when to wait, and for what, if that began at `from`.
     fn patience(&self, from: Instant, head: Duration) -> (Instant, &'static str, Duration) {
-        let progress = self.timeouts.progress;
+        let progress = self.progress(head);
+        let unwanted = self.pace.as_ref().is_some_and(|pace| pace.is_open() && !pace.is_wanted());
+        let head = if unwanted { progress } else { head };
         match self.pace.as_ref().map(|pace| (pace.done(), pace.moved(), pace.asked())) {
             Some((Some(done), ..)) => (done.max(from) + head, "no answer", head),
             Some((None, Some(moved), _)) => (moved.max(from) + progress, "the body is not taken", progress),
@@ -147,6 +149,14 @@ impl Exchange {
     /// The answer, if it is there.
     pub(crate) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<Incoming>>> {
         Pin::new(&mut self.answer).poll(cx).map_err(|error| lost(&error))
+    }
+
+    /// How long the body may wait for room.
+    pub(crate) fn progress(&self, head: Duration) -> Duration {
+        match &self.pace {
+            Some(pace) if !pace.is_wanted() => self.timeouts.unwanted(head),
+            _ => self.timeouts.progress,
+        }
     }
 
     /// For how long the body was on its way.

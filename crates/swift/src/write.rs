@@ -108,9 +108,10 @@ enum Stop {
 
 impl Stream {
     /// Waits until there is room for a piece, and leaves it there.
-    async fn push(&mut self, piece: Piece) -> Result<(), Stop> {
+    async fn push(&mut self, piece: Piece, head: Duration) -> Result<(), Stop> {
         let Stream { exchange, pieces, patience, .. } = self;
-        let limit = patience.limit();
+        let limit = exchange.progress(head);
+        patience.set_limit(limit);
         let mut room = pin!(pieces.reserve());
         let ready = std::future::poll_fn(|cx| {
             if let Poll::Ready(answer) = exchange.poll_answer(cx) {
@@ -150,6 +151,7 @@ impl Writer {
                 tries.forgive();
                 inner.auth.renew(token.generation).await?;
             } else {
+                let error = inner.auth.name_refusal(error, &token);
                 tries.again(self.call.name(error), Duration::ZERO).await?;
             }
         }
@@ -231,7 +233,7 @@ impl ObjectWriter {
     async fn push(&mut self, piece: Piece) -> Result<()> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         let generation = stream.generation;
-        let stop = match stream.push(piece).await {
+        let stop = match stream.push(piece, self.writer.call.limit).await {
             Ok(()) => return Ok(()),
             // The body was given up by the connection: the answer or the error says why.
             Err(Stop::Closed) => match stream.exchange.answer(self.writer.call.limit).await {

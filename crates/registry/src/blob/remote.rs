@@ -13,6 +13,7 @@ use wharfinger_store::{Remote, RemoteReader, StoreError, StoreErrorKind};
 
 use super::chunk_index::{CHUNK, ChunkIndex, ChunkIndexer};
 use super::verified::BodyError;
+use crate::damaged::Damage;
 use crate::registry::Registry;
 
 /// What proves the bytes.
@@ -179,7 +180,11 @@ impl Reading {
             }
         };
         if !good {
-            self.registry.mark_damaged(&self.digest);
+            let origin = match &self.reader {
+                Some(reader) => reader.origin(start..start + length).await,
+                None => String::new(),
+            };
+            self.registry.mark_damaged(&self.digest, Damage::Read(self.object.modified()), &origin);
             return Err(BodyError::Damaged { digest: self.digest, at: start });
         }
         self.at = start + length;
@@ -216,7 +221,8 @@ impl Reading {
 
     fn failed(&self, source: StoreError) -> BodyError {
         if source.kind == StoreErrorKind::Invalid {
-            self.registry.mark_damaged(&self.digest);
+            let damage = Damage::Read(self.object.modified());
+            self.registry.mark_damaged(&self.digest, damage, &source.source.to_string());
         }
         BodyError::Store { digest: self.digest, source: Box::new(source) }
     }

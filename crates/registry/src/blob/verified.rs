@@ -19,6 +19,7 @@ use wharfinger_store::{LocalFile, StoreError};
 
 use super::chunk_index::{CHUNK, ChunkIndex, ChunkIndexer, crc32c};
 use super::remote::RemoteBody;
+use crate::damaged::Damage;
 use crate::registry::Registry;
 
 /// Read at a time while a chunk is checked. Stays in a core's first cache: 128 KiB at a time cost three times as much.
@@ -298,7 +299,7 @@ impl VerifiedBody {
             Ok(true) => {}
             Err(source) if source.kind() != io::ErrorKind::UnexpectedEof => return Err(self.io(source)),
             Ok(false) | Err(_) => {
-                self.registry.mark_damaged(&self.digest);
+                self.registry.mark_damaged(&self.digest, Damage::Read(None), "");
                 return Err(BodyError::Damaged { digest: self.digest, at });
             }
         }

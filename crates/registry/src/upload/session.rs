@@ -35,7 +35,7 @@ impl SessionId {
 pub struct SessionRef {
     /// The session.
     pub id: SessionId,
-    /// How often its record had been written; `None` where the client does not say.
+    /// The number of its record's state; `None` where the client does not say.
     pub generation: Option<u64>,
 }
 
@@ -89,7 +89,8 @@ pub(crate) struct Session {
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) started_at: OffsetDateTime,
     pub(crate) algorithm: String,
-    /// How often the record was written.
+    /// Grows with each writing of the record, by chance: two instances that go on from the same record, which only
+    /// a request that outlived its instance can cause, make two states with different numbers.
     #[serde(default)]
     pub(crate) generation: u64,
     /// How far the staged bytes are durable.
@@ -159,6 +160,12 @@ impl Session {
             record.extend_from_slice(&self.held);
         }
         record.into()
+    }
+
+    /// The record is about to be written.
+    pub(crate) fn next_generation(&mut self) {
+        let chance = Uuid::new_v4().as_u128() as u16;
+        self.generation += 1 + u64::from(chance);
     }
 
     /// Bytes that another process can go on after.

@@ -102,6 +102,11 @@ impl UploadWriter {
         self.open().reference()
     }
 
+    /// Whether the session is in that state: what a client that saw it sends next belongs at the end.
+    pub fn is_as_of(&self, generation: u64) -> bool {
+        self.open().session.generation == generation
+    }
+
     /// Bytes so far.
     pub fn length(&self) -> u64 {
         self.open().length
@@ -223,29 +228,46 @@ impl Open {
         SessionRef::new(self.writing.id, self.session.generation)
     }
 
-    async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        self.hasher.update(&bytes);
-        self.indexer.update(&bytes);
-        self.length += bytes.len() as u64;
+    async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
         if !self.streaming {
             if self.held.len() + bytes.len() <= self.registry.inner.shape.small && self.grow(bytes.len()) {
+                self.add(&bytes);
                 self.held.extend_from_slice(&bytes);
                 return Ok(());
             }
             self.stream().await?;
         }
         if let Some(direct) = &mut self.direct {
-            return Ok(direct.write(bytes).await?);
-        }
-        if let Some(staged) = &mut self.staged {
-            staged.write(bytes).await?;
+            direct.write(bytes.clone()).await?;
+            self.add(&bytes);
+            return Ok(());
         }
         let every = self.registry.inner.shape.checkpoint_every;
-        if self.length - self.session.checkpoint.length >= every {
-            self.record().await?;
-            self.streaming = true;
+        while !bytes.is_empty() {
+            let room = (self.session.checkpoint.length + every).saturating_sub(self.length);
+            let taken = match usize::try_from(room) {
+                // Where more was held than goes between two checkpoints, this goes with it.
+                Ok(0) | Err(_) => bytes.len(),
+                Ok(room) => room.min(bytes.len()),
+            };
+            let part = bytes.split_to(taken);
+            self.add(&part);
+            if let Some(staged) = &mut self.staged {
+                staged.write(part).await?;
+            }
+            if self.length - self.session.checkpoint.length >= every {
+                self.record().await?;
+                self.streaming = true;
+            }
         }
         Ok(())
+    }
+
+    /// Bytes that are about to be held or staged.
+    fn add(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.indexer.update(bytes);
+        self.length += bytes.len() as u64;
     }
 
     /// Makes room for held bytes, if the byte budget allows it.
@@ -353,7 +375,7 @@ impl Open {
     }
 
     async fn put_record(&mut self) -> Result<()> {
-        self.session.generation += 1;
+        self.session.next_generation();
         self.session.held = self.held.clone().freeze();
         let record = self.session.encode();
         self.session.held = Bytes::new();
@@ -391,7 +413,7 @@ impl Open {
         if written != size {
             return Err(Error::SizeMismatch { expected: size, found: written });
         }
-        registry.mark_mended(&digest).await?;
+        registry.mark_mended(&digest);
         registry.link_blob(&self.name, &digest).await?;
         if self.recorded.is_some() {
             registry.store().delete(&layout::upload_session(&id), Delete { prune_parents: 1 }).await?;

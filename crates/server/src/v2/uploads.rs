@@ -80,6 +80,13 @@ pub(super) async fn patch(
     call.writable()?;
     let mut writer = open(call, name, session).await?;
     let range = chunk_range(call, name, &writer)?;
+    if range.is_none() && parse_session(session)?.generation.is_some_and(|seen| !writer.is_as_of(seen)) {
+        // It says nowhere where this begins but in the state that it names.
+        let location =
+            call.location(&Route::Upload(name.clone(), writer.reference().to_string()).to_string());
+        let message = "the upload has changed since this location was given; ask how far it is".to_owned();
+        return Err(Failure::out_of_order(message, location, writer.length()));
+    }
     let poured = body.pour(&mut writer).await;
     // What came is kept even if the body broke off: the client can go on there.
     let status = writer.pause().await?;

@@ -6,7 +6,12 @@ use crate::{Key, Operation, StoreError, StoreErrorKind};
 
 /// A failed request as a failed storage call; its text keeps Swift's transaction id.
 pub(super) fn of(operation: Operation, key: &Key, error: Error) -> StoreError {
-    StoreError::new(kind(error.kind()), operation, key, error)
+    let kind = match (error.kind(), operation) {
+        // Twice other bytes than the ETag says: of a write that is an accident on the way, of a read it is damage.
+        (ErrorKind::Checksum, Operation::Get | Operation::Open | Operation::Read) => StoreErrorKind::Invalid,
+        (other, _) => kind(other),
+    };
+    StoreError::new(kind, operation, key, error)
 }
 
 fn kind(kind: ErrorKind) -> StoreErrorKind {

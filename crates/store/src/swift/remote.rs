@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
-use wharfinger_swift::{Container, ErrorKind, ObjectReader, Read};
+use wharfinger_swift::{Container, ErrorKind, ObjectReader, Read, TransactionId};
 
 use super::segments::{Segment, Segments, damaged};
 use super::{Inner, error};
@@ -33,11 +34,17 @@ pub(super) struct SwiftObject {
     inner: Arc<Inner>,
     key: Key,
     content: Content,
+    modified: Option<SystemTime>,
 }
 
 impl SwiftObject {
-    pub(super) fn new(inner: Arc<Inner>, key: Key, content: Content) -> SwiftObject {
-        SwiftObject { inner, key, content }
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        key: Key,
+        content: Content,
+        modified: Option<SystemTime>,
+    ) -> SwiftObject {
+        SwiftObject { inner, key, content, modified }
     }
 }
 
@@ -51,21 +58,37 @@ impl Remote for SwiftObject {
             Content::Segments(segments) => {
                 let place = inner.client.container(segments.container());
                 let place = place.map_err(|error| error::of(Operation::Read, &key, error))?;
-                let pieces = pieces(segments, &range);
-                return Ok(Box::new(SegmentReader { place, key, pieces, current: None, ahead: None }));
+                let (pieces, seen) = (pieces(segments, &range), VecDeque::new());
+                return Ok(Box::new(SegmentReader { place, key, pieces, current: None, ahead: None, seen }));
             }
         };
         if range.is_empty() {
-            return Ok(Box::new(WholeReader { inner, key, reader: None, plain: whole, at: range.start }));
+            let at = range.start;
+            return Ok(Box::new(WholeReader {
+                inner,
+                key,
+                reader: None,
+                plain: whole,
+                at,
+                transaction: None,
+            }));
         }
         let name = inner.names.object(&key);
         let opened = open(&inner.container, &name, range.clone(), etag.as_deref()).await;
-        let mut reader = WholeReader { inner, key, reader: None, plain: whole, at: range.start };
+        let mut reader =
+            WholeReader { inner, key, reader: None, plain: whole, at: range.start, transaction: None };
         match opened {
-            Ok(opened) => reader.reader = Some(opened),
+            Ok(opened) => {
+                reader.transaction.clone_from(&opened.info().transaction);
+                reader.reader = Some(opened);
+            }
             Err(error) => return Err(reader.explain(error).await),
         }
         Ok(Box::new(reader))
+    }
+
+    fn modified(&self) -> Option<SystemTime> {
+        self.modified
     }
 
     async fn remember(&self) -> Result<()> {
@@ -103,6 +126,7 @@ struct WholeReader {
     reader: Option<ObjectReader>,
     plain: bool,
     at: u64,
+    transaction: Option<TransactionId>,
 }
 
 impl WholeReader {
@@ -153,11 +177,37 @@ impl RemoteReader for WholeReader {
             }
         }
     }
+
+    async fn origin(&self, bytes: Range<u64>) -> String {
+        let mut names = vec![self.inner.names.object(&self.key)];
+        if !self.plain {
+            // The bytes are wrong already: that the manifest cannot be read now changes nothing.
+            let segments = self.inner.static_segments(Operation::Read, &self.key).await;
+            names.extend(segments.iter().flat_map(|segments| names_within(segments, &bytes)));
+        }
+        origin(names.iter().map(String::as_str), self.transaction.as_ref())
+    }
+}
+
+/// Names, and the request that brought them.
+fn origin<'a>(names: impl Iterator<Item = &'a str>, transaction: Option<&TransactionId>) -> String {
+    let names = names.collect::<Vec<_>>().join(", ");
+    match transaction {
+        Some(id) => format!("{names} (transaction {id})"),
+        None => names,
+    }
+}
+
+/// The segments that make up a range.
+fn names_within(segments: &Segments, range: &Range<u64>) -> Vec<String> {
+    pieces(segments, range).into_iter().map(|piece| piece.segment.name).collect()
 }
 
 /// A part of a segment.
 struct Piece {
     segment: Segment,
+    /// Where the segment begins in the object.
+    start: u64,
     range: Range<u64>,
 }
 
@@ -169,7 +219,7 @@ fn pieces(segments: &Segments, range: &Range<u64>) -> VecDeque<Piece> {
         let end = start + segment.size;
         let (from, to) = (range.start.max(start), range.end.min(end));
         if from < to {
-            pieces.push_back(Piece { segment: segment.clone(), range: from - start..to - start });
+            pieces.push_back(Piece { segment: segment.clone(), start, range: from - start..to - start });
         }
         start = end;
     }
@@ -185,7 +235,20 @@ struct SegmentReader {
     pieces: VecDeque<Piece>,
     current: Option<(ObjectReader, Piece)>,
     ahead: Option<(Ahead, Piece)>,
+    /// What was read last.
+    seen: VecDeque<Seen>,
 }
+
+/// A segment that was opened.
+struct Seen {
+    /// Its bytes in the object.
+    bytes: Range<u64>,
+    name: String,
+    transaction: Option<TransactionId>,
+}
+
+/// How many of the last segments are kept in mind: those that one chunk of a reader is made of.
+const SEEN: usize = 8;
 
 /// A request that runs ahead; ended with its reader.
 struct Ahead(JoinHandle<Opened>);
@@ -212,6 +275,14 @@ impl SegmentReader {
         }
     }
 
+    fn note(&mut self, piece: &Piece, transaction: Option<TransactionId>) {
+        if self.seen.len() == SEEN {
+            self.seen.pop_front();
+        }
+        let bytes = piece.start + piece.range.start..piece.start + piece.range.end;
+        self.seen.push_back(Seen { bytes, name: piece.segment.name.clone(), transaction });
+    }
+
     fn explain(&self, piece: &Piece, failure: wharfinger_swift::Error) -> crate::StoreError {
         let segment = &piece.segment.name;
         match failure.kind() {
@@ -236,7 +307,10 @@ impl RemoteReader for SegmentReader {
                 let Some((mut ahead, piece)) = self.ahead.take() else { return Ok(None) };
                 let opened = (&mut ahead.0).await;
                 match opened {
-                    Ok(Ok(reader)) => self.current = Some((reader, piece)),
+                    Ok(Ok(reader)) => {
+                        self.note(&piece, reader.info().transaction.clone());
+                        self.current = Some((reader, piece));
+                    }
                     Ok(Err(failure)) => return Err(self.explain(&piece, failure)),
                     Err(panic) => {
                         let kind = crate::StoreErrorKind::Unavailable;
@@ -260,6 +334,13 @@ impl RemoteReader for SegmentReader {
                 }
             }
         }
+    }
+
+    async fn origin(&self, bytes: Range<u64>) -> String {
+        let within = |seen: &&Seen| seen.bytes.start < bytes.end && bytes.start < seen.bytes.end;
+        let named = self.seen.iter().filter(within);
+        let named = named.map(|seen| origin([seen.name.as_str()].into_iter(), seen.transaction.as_ref()));
+        named.collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -140,7 +140,8 @@ impl Staged for SwiftStage {
     async fn open(&mut self) -> Result<Object> {
         self.checkpoint().await?;
         let (size, segments) = (self.durable(), Arc::new(self.segments()));
-        let object = SwiftObject::new(self.inner.clone(), self.key.clone(), Content::Segments(segments));
+        let object =
+            SwiftObject::new(self.inner.clone(), self.key.clone(), Content::Segments(segments), None);
         Ok(Object { size, data: ObjectData::Remote(Arc::new(object)) })
     }
 
