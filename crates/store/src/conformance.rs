@@ -5,7 +5,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Area, Delete, Durability, Entry, Inventory, Key, List, ObjectData, Remote, Store, StoreErrorKind, Structure,
+    Area, Delete, Durability, Entry, Inventory, Key, List, ObjectData, Remote, Store, StoreErrorKind,
+    Structure,
 };
 
 /// Runs every case on an empty store.

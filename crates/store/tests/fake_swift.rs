@@ -175,7 +175,8 @@ async fn the_inventory_shows_each_name_of_the_container_once_in_its_area() {
         let key = Key::new(format!("many/{number:02}"));
         store.put(&key, Bytes::from_static(b"x"), Durability::Synced).await.unwrap();
     }
-    let foreign = ["a", "site/file", "site/files-x", "site/filesystem", "site/segment", "site/zzz", "z/files/x"];
+    let foreign =
+        ["a", "site/file", "site/files-x", "site/filesystem", "site/segment", "site/zzz", "z/files/x"];
     for name in foreign {
         let put = wharfinger_swift::Put::default();
         store.container().put(name, Bytes::from_static(b"?"), &put).await.unwrap();

@@ -35,7 +35,11 @@ impl Root {
             match self.stat(&key) {
                 Ok(_) if half_written => {}
                 Ok(meta) => {
-                    rows.push(Row { name: key.as_str().to_owned(), size: meta.size, modified: meta.modified });
+                    rows.push(Row {
+                        name: key.as_str().to_owned(),
+                        size: meta.size,
+                        modified: meta.modified,
+                    });
                 }
                 // Deleted since, or a socket.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
