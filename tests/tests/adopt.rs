@@ -7,9 +7,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use wharfinger_oci::media_type;
 use wharfinger_test_support::{
-    Blob, Config, Digest, DockerRegistry, Image, Index, Pipeline, Style, SwiftCluster, bytes,
-    wharfinger_binary,
+    Algorithm, Api, Blob, Config, Digest, DockerRegistry, Image, Index, Mark, Pipeline, ProxyRequest,
+    RedisServer, Registry, Style, SwiftCluster, bytes, wharfinger_binary,
 };
 
 const PIPELINES: [Pipeline; 2] = [Pipeline::Full, Pipeline::Wikimedia];
@@ -41,6 +42,12 @@ impl Site {
         let mut config = Config::new(directory.path(), 1);
         config.use_swift(swift.storage_config(container));
         Site { directory, config }
+    }
+
+    fn redis(mut self, redis: &RedisServer) -> Site {
+        self.config.set("storage.cache.blobdescriptor", "redis");
+        self.config.set("redis", json!({ "addr": redis.address() }));
+        self
     }
 
     fn file(&self) -> PathBuf {
@@ -143,8 +150,7 @@ fn a_healthy_container_is_told_as_it_is_and_nothing_is_written() {
         let site = Site::new(swift, &container);
         let mark = swift.mark();
         let (code, survey) = site.survey(&["--deep"]);
-        let writes: Vec<_> = swift.since(mark).into_iter().filter(|request| request.is_write()).collect();
-        assert!(writes.is_empty(), "{writes:?}");
+        assert_eq!(writes(swift, mark), Vec::<String>::new());
         assert_eq!(
             (code, &survey["findings"], &survey["unknown"]),
             (0, &json!([]), &json!([])),
@@ -277,8 +283,7 @@ fn each_damage_is_named_and_nothing_else() {
         let site = Site::new(swift, c);
         let mark = swift.mark();
         let (code, survey) = site.survey(&[]);
-        let writes: Vec<_> = swift.since(mark).into_iter().filter(|request| request.is_write()).collect();
-        assert!(writes.is_empty(), "{writes:?}");
+        assert_eq!(writes(swift, mark), Vec::<String>::new());
         assert_eq!(findings(&survey), expected, "{:#}", survey["findings"]);
         assert_eq!((code, &survey["unknown"]), (1, &json!([])));
 
@@ -296,4 +301,216 @@ fn each_damage_is_named_and_nothing_else() {
         let (code, survey) = site.survey(&["--deep"]);
         assert_eq!((code, findings(&survey)), (1, expected), "{:#}", survey["findings"]);
     }
+}
+
+/// A manifest that refers to another one, with an empty config.
+fn attach(api: &Api, name: &str, subject: &Image) -> Digest {
+    let config = api.push_blob(name, b"{}");
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": media_type::OCI_MANIFEST,
+        "config": { "mediaType": "application/vnd.example.proof", "digest": config.to_string(), "size": 2 },
+        "layers": [],
+        "subject": {
+            "mediaType": subject.media_type,
+            "digest": subject.digest.to_string(),
+            "size": subject.manifest.len(),
+        },
+    });
+    let manifest = manifest.to_string().into_bytes();
+    let digest = Digest::sha256(&manifest);
+    api.put_manifest(name, &digest.to_string(), media_type::OCI_MANIFEST, &manifest).expect(201);
+    digest
+}
+
+fn writes(swift: &SwiftCluster, mark: Mark) -> Vec<String> {
+    let requests = swift.since(mark).into_iter().filter(ProxyRequest::is_write);
+    requests.map(|request| format!("{} {}", request.method, request.path)).collect()
+}
+
+#[test]
+fn adoption_writes_proofs_beside_what_is_there_and_nothing_the_second_time() {
+    for pipeline in PIPELINES {
+        let swift = SwiftCluster::shared(pipeline);
+        let container = swift.fresh_container();
+        let corpus = Corpus::write(swift, &container);
+        let attached = attach(&DockerRegistry::on_swift(swift, &container).api(), "shop/cart", &corpus.cart);
+        let site = Site::new(swift, &container);
+        let before = swift.list(&container);
+
+        let mut observing = Site::new(swift, &container);
+        observing.config.set("storage.mode", "observe");
+        let mark = swift.mark();
+        let refused = observing.adopt(&[]);
+        assert_eq!((refused.code, writes(swift, mark)), (2, vec![]), "{}", refused.errors);
+        assert!(refused.errors.contains("storage.mode is observe"), "{}", refused.errors);
+
+        let mark = swift.mark();
+        let answer = site.adopt(&["--output", "json", "--rate", "20MiB"]);
+        let derived = answer.json();
+        assert_eq!(answer.code, 0, "{derived:#}");
+        let blobs = corpus.images().flat_map(Image::blobs).count() as u64 + 1;
+        assert_eq!(derived["proved"]["objects"], json!(blobs), "{derived:#}");
+        // One layer is larger than what is hashed on each read anyway.
+        assert_eq!((&derived["indexed"], &derived["segment_lists"]), (&json!(1), &json!(blobs)));
+        assert_eq!((&derived["referrers"], &derived["catalogued"]), (&json!(1), &json!(2)));
+        let ours = |write: &String| write.starts_with("PUT") && write.contains("/files/wharfinger/v1/");
+        let written = writes(swift, mark);
+        assert!(!written.is_empty() && written.iter().all(ours), "{written:#?}");
+        let after = swift.list(&container);
+        assert!(before.iter().all(|name| after.contains(name)));
+
+        let mark = swift.mark();
+        let answer = site.adopt(&["--output", "json"]);
+        let again = answer.json();
+        assert_eq!((answer.code, writes(swift, mark)), (0, vec![]), "{again:#}");
+        assert_eq!(
+            (&again["proved"]["objects"], &again["as_they_are"]["objects"]),
+            (&json!(0), &json!(blobs))
+        );
+        assert_eq!((&again["referrers"], &again["known_referrers"]), (&json!(0), &json!(1)));
+
+        let registry = Registry::builder().swift(swift, &container).start();
+        let api = registry.api();
+        for (name, tag) in [("shop/cart", "v1"), ("shop/cart", "v2"), ("multi", "latest")] {
+            api.pull(name, tag);
+        }
+        let referrers =
+            api.get(&format!("/v2/shop/cart/referrers/{}", corpus.cart.digest)).expect(200).json();
+        assert_eq!(referrers["manifests"][0]["digest"], json!(attached.to_string()));
+        assert_eq!(api.catalog(), ["multi", "shop/cart"]);
+    }
+}
+
+#[test]
+fn adoption_names_what_it_cannot_prove_and_goes_on() {
+    let swift = SwiftCluster::shared(Pipeline::Wikimedia);
+    let container = swift.fresh_container();
+    let corpus = Corpus::write(swift, &container);
+    let layer = corpus.cart.layers[0].digest;
+    swift.put(&container, &segment(swift, &container, &blob(&layer), 2), &bytes(3, 2 << 20));
+    let site = Site::new(swift, &container);
+    let answer = site.adopt(&["--output", "json"]);
+    let derived = answer.json();
+    let found: Vec<_> = findings(&derived).into_iter().map(|(kind, what, _)| (kind, what)).collect();
+    assert_eq!(found, [("blob-damaged".to_owned(), layer.to_string())]);
+    let blobs = corpus.images().flat_map(Image::blobs).count() as u64;
+    assert_eq!((answer.code, &derived["proved"]["objects"]), (1, &json!(blobs - 1)));
+    let listed = swift.list(&container);
+    assert!(
+        !listed.iter().any(|name| name.contains("/chunks/")),
+        "what is damaged has no index: {listed:#?}"
+    );
+}
+
+/// What a check of the way back found: exit code and report.
+#[track_caller]
+fn back(site: &Site, arguments: &[&str]) -> (i32, Value) {
+    let arguments: Vec<&str> =
+        ["--back", "--check", "--output", "json"].iter().chain(arguments).copied().collect();
+    let answer = site.adopt(&arguments);
+    (answer.code, answer.json())
+}
+
+#[test]
+fn distribution_takes_over_again_and_believes_nothing_that_is_gone() {
+    for pipeline in PIPELINES {
+        let swift = SwiftCluster::shared(pipeline);
+        let container = swift.fresh_container();
+        let c = container.as_str();
+        let redis = RedisServer::start();
+        let distribution = || DockerRegistry::builder().swift(swift, c).redis(&redis.address()).start();
+        let (kept, gone) = (Image::small(1), Image::small(2));
+        {
+            let old = distribution();
+            let api = old.api();
+            api.push_image("kept", "v1", &kept);
+            api.push_image("gone", "v1", &gone);
+        }
+        let site = Site::new(swift, c).redis(&redis);
+        let (code, report) = back(&site, &[]);
+        assert_eq!(
+            (code, &report["redis"]["lies"], &report["tags"]),
+            (0, &json!([]), &json!(2)),
+            "{report:#}"
+        );
+
+        // Ours pushes small and large, deletes an image, and has an upload in flight.
+        let large = Image::of(Style::Oci, "amd64", vec![Blob::layer(3, 9 << 20), Blob::new(Vec::new())]);
+        let index = Index::two_platforms(Style::Docker, 4);
+        let layer = gone.layers[0].digest;
+        {
+            let registry =
+                Registry::builder().swift(swift, c).set("storage.swift.segmentsize", 4 << 20).start();
+            let api = registry.api();
+            api.push_image("large", "v1", &large);
+            api.push_index("index", "v1", &index);
+            api.delete(&format!("/v2/gone/manifests/{}", gone.digest)).expect(202);
+            for blob in gone.blobs() {
+                api.delete(&format!("/v2/gone/blobs/{}", blob.digest)).expect(202);
+            }
+            let session = api.start_upload("large");
+            api.patch(&session, 0, &bytes(5, 3000)).expect(202);
+            let other = Digest::of(Algorithm::Sha512, &kept.manifest);
+            let target = other.to_string();
+            api.put_manifest("kept", &target, kept.media_type, &kept.manifest).expect(201);
+            let (code, report) = back(&site, &[]);
+            assert_eq!((code, &report["obstacles"][0]["what"]), (1, &json!(target)), "{report:#}");
+            assert_eq!(report["obstacles"].as_array().unwrap().len(), 1, "{report:#}");
+            api.delete(&format!("/v2/kept/manifests/{target}")).expect(202);
+        }
+        // As a purge does.
+        swift.delete(c, &blob(&layer)).expect(204);
+        let lies = {
+            let old = distribution();
+            old.api().head(&format!("/v2/gone/blobs/{layer}")).status
+        };
+        assert_eq!(lies, 200, "Distribution was expected to believe its Redis");
+
+        let mark = swift.mark();
+        let (code, report) = back(&site, &[]);
+        let link = |digest: &Digest| format!("repository::gone::blobs {digest}");
+        let mut expected: BTreeSet<String> = gone.blobs().map(|blob| link(&blob.digest)).collect();
+        expected.insert(format!("blobs::{layer}"));
+        let found = report["redis"]["lies"].as_array().unwrap().iter();
+        let found: BTreeSet<String> = found.map(|lie| lie["key"].as_str().unwrap().to_owned()).collect();
+        assert_eq!((code, found), (1, expected), "{report:#}");
+        assert_eq!(report["sessions"].as_array().unwrap().len(), 1, "{report:#}");
+        assert_eq!((&report["findings"], &report["obstacles"]), (&json!([]), &json!([])), "{report:#}");
+        let keys = redis.keys();
+        let (code, report) = back(&site, &["--flush-redis"]);
+        assert_eq!((code, &report["clear"]), (0, &json!(true)), "{report:#}");
+        assert!(keys > redis.keys() && redis.keys() > 5, "only what is not so is deleted");
+        let (code, report) = back(&site, &[]);
+        assert_eq!((code, &report["redis"]["lies"]), (0, &json!([])), "{report:#}");
+        assert_eq!(writes(swift, mark), Vec::<String>::new(), "the check wrote to Swift");
+
+        let old = distribution();
+        let api = old.api();
+        for name in ["kept", "large", "index"] {
+            api.pull(name, "v1");
+        }
+        assert_eq!(api.head(&format!("/v2/gone/blobs/{layer}")).status, 404);
+        api.push_image("gone", "v1", &gone);
+        assert_eq!(api.pull("gone", "v1").digest, gone.digest);
+    }
+}
+
+#[test]
+fn a_listing_that_shows_other_segments_is_in_the_way_back() {
+    let swift = SwiftCluster::shared(Pipeline::Wikimedia);
+    let container = swift.fresh_container();
+    let registry =
+        Registry::builder().swift(swift, &container).set("storage.swift.segmentsize", 4 << 20).start();
+    let content = bytes(6, 9 << 20);
+    let digest = registry.api().push_chunked("large", &content, 9 << 20);
+    let site = Site::new(swift, &container);
+    assert_eq!(back(&site, &[]).0, 0);
+    let stray = segment(swift, &container, &blob(&digest), 9);
+    swift.put(&container, &stray, b"stray");
+    let (code, report) = back(&site, &[]);
+    assert_eq!((code, &report["obstacles"][0]["what"]), (1, &json!(digest.to_string())), "{report:#}");
+    assert_eq!(registry.api().pull_blob("large", &digest), content, "ours reads exactly its segments");
+    swift.delete(&container, &stray).expect(204);
+    assert_eq!(back(&site, &[]).0, 0);
 }

@@ -147,6 +147,14 @@ impl Census {
         listed
     }
 
+    /// Repositories that have something in them; an upload alone makes none.
+    pub fn names(&self) -> impl Iterator<Item = &RepositoryName> {
+        let holds = |listed: &Listed| {
+            !(listed.tags.is_empty() && listed.revisions.is_empty() && listed.layers.is_empty())
+        };
+        self.repositories.iter().filter(move |(_, listed)| holds(listed)).map(|(name, _)| name)
+    }
+
     /// Tags that have a link to a manifest.
     pub fn tags(&self) -> usize {
         self.repositories.values().flat_map(|listed| listed.tags.values()).filter(|current| **current).count()

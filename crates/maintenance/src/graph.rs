@@ -10,9 +10,10 @@ pub(crate) use read::form;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use wharfinger_oci::{Digest, ManifestKind, RepositoryName, Tag};
-use wharfinger_store::{Key, Store};
+use wharfinger_store::{Inventory, Key, Result, Store};
 
 use crate::census::{Census, Listed};
 use crate::{Effort, Watch, parallel};
@@ -148,7 +149,39 @@ pub struct Graph {
     pub blobs: HashMap<Digest, Blob>,
 }
 
+/// Waits before what looks wrong is looked at once more: replicas and listings may lag, and another registry may be at
+/// work.
+const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+
 impl Graph {
+    /// Reads everything, and what looks wrong again after a while. With it comes a listing that is at least as new as
+    /// what was not found.
+    ///
+    /// # Errors
+    /// The listing failed.
+    pub async fn settled(
+        store: &dyn Store,
+        inventory: &dyn Inventory,
+        effort: Effort,
+        watch: &dyn Watch,
+    ) -> Result<(Graph, Census)> {
+        let mut graph = Graph::default();
+        let mut census = Census::take(inventory, watch).await?;
+        graph.fill(store, &census, effort, watch).await;
+        for wait in LOOK_AGAIN {
+            if !graph.forget_doubtful() {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+            census = Census::take(inventory, watch).await?;
+            graph.fill(store, &census, effort, watch).await;
+        }
+        if graph.misses_links() {
+            census = Census::take(inventory, watch).await?;
+        }
+        Ok((graph, census))
+    }
+
     /// Reads everything that is not known yet: the links of all tags and revisions, the manifests that they and
     /// indexes name, the layer links and blobs that manifests name, and the other blobs of the census. What cannot be
     /// read is kept as unknown.
@@ -323,7 +356,7 @@ impl Graph {
     }
 
     /// Whether there is a tag or a revision whose link is not there by name.
-    pub fn misses_links(&self) -> bool {
+    fn misses_links(&self) -> bool {
         let links = self.views.values().flat_map(|view| view.tags.values().chain(view.revisions.values()));
         links.into_iter().any(|link| *link == Link::Missing)
     }

@@ -10,6 +10,9 @@ use crate::layout;
 use crate::registry::Registry;
 use crate::upload::SessionId;
 
+/// Names looked up in one call.
+const LOOKED_UP: usize = 1000;
+
 /// An upload session as its record tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionSummary {
@@ -61,6 +64,24 @@ impl Registry {
         }
         self.put_referrer(name, &subject.digest, digest, size, manifest).await?;
         Ok(true)
+    }
+
+    /// Makes sure that the catalog has these repositories: others may have been made by another registry since it was
+    /// complete. Says how many it lacked.
+    pub async fn enter_in_catalog(&self, names: &[RepositoryName]) -> Result<usize> {
+        if !self.has_catalog_index() {
+            return Ok(0);
+        }
+        let keys: Vec<Key> = names.iter().map(|name| self.catalog_key(name)).collect();
+        let mut entered = 0;
+        for (some, names) in keys.chunks(LOOKED_UP).zip(names.chunks(LOOKED_UP)) {
+            let known = self.store().exist(some).await?;
+            for (name, _) in names.iter().zip(known).filter(|(_, known)| !known) {
+                self.note_repository(name).await?;
+                entered += 1;
+            }
+        }
+        Ok(entered)
     }
 
     /// What the record of an upload session tells; `None` where there is none that can be read.

@@ -27,6 +27,8 @@ pub struct Derived {
     pub referrers: u64,
     /// Manifests that were in it already.
     pub known_referrers: u64,
+    /// Repositories that the catalog lacked.
+    pub catalogued: usize,
     /// What could not be proved because it is damaged.
     pub findings: Vec<Finding>,
     /// What could not be proved because it could not be read.
@@ -72,6 +74,11 @@ pub async fn derive(
             Ok(None) => {}
             Err(error) => derived.unknown.push(error),
         }
+    }
+    let names: Vec<RepositoryName> = census.names().cloned().collect();
+    match registry.enter_in_catalog(&names).await {
+        Ok(entered) => derived.catalogued = entered,
+        Err(error) => derived.unknown.push(error.to_string()),
     }
     // A dynamic large object has no bytes of its own: also a manifest may be one.
     let blobs = census.blobs.iter().filter(|(digest, size)| **size == 0 || !are_manifests.contains(digest));

@@ -1,7 +1,6 @@
 //! What a store holds, what in it is damaged, and what will be different. Reads alone.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use serde::Serialize;
 use wharfinger_oci::Digest;
@@ -13,10 +12,6 @@ use crate::graph::{self, Content, Form, Graph, State};
 use crate::prove::{Pace, hash};
 use crate::segments::{self, Named, Orphans};
 use crate::{Effort, Finding, Watch, parallel};
-
-/// Waits before what looks wrong is looked at once more: replicas and listings may lag, and another registry may be at
-/// work.
-const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
 /// How to look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -113,23 +108,10 @@ pub async fn survey(
     watch: &dyn Watch,
 ) -> Result<Survey> {
     let Options { deep, effort } = options;
-    let mut census = Census::take(inventory, watch).await?;
-    let mut graph = Graph::default();
-    graph.fill(store, &census, effort, watch).await;
-    for wait in LOOK_AGAIN {
-        if !graph.forget_doubtful() {
-            break;
-        }
-        tokio::time::sleep(wait).await;
-        census = Census::take(inventory, watch).await?;
-        graph.fill(store, &census, effort, watch).await;
-    }
+    let (mut graph, census) = Graph::settled(store, inventory, effort, watch).await?;
     let mut survey = Survey::default();
     if deep {
         survey.hashed = hash_blobs(&mut graph, store, effort, watch).await;
-    }
-    if graph.misses_links() {
-        census = Census::take(inventory, watch).await?;
     }
     survey.findings = graph.judge(&census);
     survey.unknown = graph.unknown();
@@ -180,7 +162,7 @@ async fn hash_blob(store: &dyn Store, digest: &Digest, pace: &Pace) -> State {
 
 impl Survey {
     fn count(&mut self, census: &Census, graph: &Graph, container: Option<&str>) {
-        self.repositories = census.repositories.len();
+        self.repositories = census.names().count();
         self.tags = census.tags();
         let listed = census.repositories.values();
         self.empty_tags = listed.clone().flat_map(|l| l.tags.values()).filter(|current| !**current).count();

@@ -2,13 +2,15 @@
 
 use std::fmt::Write;
 
+use wharfinger_maintenance::adopt::back::Session;
+use wharfinger_maintenance::adopt::derive::Derived;
 use wharfinger_maintenance::adopt::survey::Survey;
 use wharfinger_maintenance::census::Tally;
 use wharfinger_maintenance::segments::Orphans;
 
-use super::Report;
 use super::differences::count;
 use super::site::{Cluster, Site};
+use super::{Report, WayBack};
 
 /// Lines of one list; JSON has all.
 const LINES: usize = 50;
@@ -210,6 +212,88 @@ fn orphan(orphans: &Orphans) -> String {
     };
     let newest = orphans.newest.as_ref().map(|at| format!(", newest of {at}")).unwrap_or_default();
     format!("{whose}: {}, {}{newest}", count(orphans.segments, "segment"), size(orphans.bytes))
+}
+
+/// What was derived.
+pub(super) fn adopted(place: &str, derived: &Derived) -> String {
+    let mut page = Page::new();
+    page.title(place);
+    let mut row = |what: &str, count: u64, bytes: Option<u64>| {
+        let bytes = bytes.map(size).unwrap_or_default();
+        page.line(format!("  {what:<46}{count:>10}  {bytes:>11}").trim_end());
+    };
+    row("blobs hashed and proved", derived.proved.objects, Some(derived.proved.bytes));
+    row("  chunk indexes written", derived.indexed, None);
+    row("  exact lists of segments written", derived.segment_lists, None);
+    row("blobs that needed nothing", derived.as_they_are.objects, Some(derived.as_they_are.bytes));
+    row("referrers entered", derived.referrers, None);
+    row("referrers that were entered already", derived.known_referrers, None);
+    row("repositories entered into the catalog", derived.catalogued as u64, None);
+    if derived.findings.is_empty() && derived.unknown.is_empty() {
+        page.title("Everything is proved. Nothing was moved or deleted.");
+        return page.finish();
+    }
+    if !derived.findings.is_empty() {
+        page.title(format_args!("Could not be proved, since damaged: {}", derived.findings.len()));
+        page.list(derived.findings.iter());
+        page.line(
+            "  Which images need them: wharfinger adopt CONFIG --dry-run --deep. Pushing one again mends it.",
+        );
+    }
+    if !derived.unknown.is_empty() {
+        page.title(format_args!("Could not be read: {}. Run it again to go on.", derived.unknown.len()));
+        page.list(derived.unknown.iter());
+    }
+    page.finish()
+}
+
+/// Whether Distribution could take over.
+pub(super) fn back(place: &str, report: &WayBack) -> String {
+    let (mut page, back) = (Page::new(), &report.back);
+    page.title(place);
+    page.line(format_args!("  {:<46}{:>10}", "tags that lead to a manifest it reads", back.tags));
+    page.line(format_args!("  {:<46}{:>10}", "manifests that it reads", back.manifests));
+    let mut row = |what: &str, tally: Tally| {
+        page.line(format_args!("  {what:<46}{:>10}  {:>11}", tally.objects, size(tally.bytes)));
+    };
+    row("blobs, plain", back.plain);
+    row("blobs, static large objects", back.r#static);
+    row("blobs, dynamic, listed exactly as they are", back.dynamic);
+    let mut list = |title: &str, lines: Vec<String>| {
+        if !lines.is_empty() {
+            page.title(format_args!("{title}: {}", lines.len()));
+            page.list(lines.into_iter());
+        }
+    };
+    list("Damaged, for whichever registry", back.findings.iter().map(ToString::to_string).collect());
+    list("Distribution cannot serve", back.obstacles.iter().map(ToString::to_string).collect());
+    list("Could not be looked at", back.unknown.clone());
+    let session = |session: &Session| {
+        let repository = session.repository.as_deref().unwrap_or("an unknown repository");
+        format!("{repository}, session {}, {}", session.id, size(session.bytes))
+    };
+    list("Uploads in progress here; their clients begin again", back.sessions.iter().map(session).collect());
+    if let Some(memory) = &report.redis {
+        page.title(format_args!(
+            "Redis tells of {} and {} from repositories to them",
+            count(memory.blobs, "blob"),
+            count(memory.links, "link"),
+        ));
+        match (memory.lies.len(), memory.flushed) {
+            (0, _) => page.line("  all of it is so"),
+            (lies, true) => page.line(format_args!("  not so, and deleted: {lies}")),
+            (lies, false) => {
+                page.line(format_args!("  not so: {lies} (--flush-redis deletes these keys alone)"))
+            }
+        }
+        page.list(memory.lies.iter());
+        page.list(memory.unknown.iter());
+    }
+    page.title(match report.clear {
+        true => "Distribution 2.8 can take over. Stop Wharfinger first, so that nothing changes in between.",
+        false => "Distribution 2.8 cannot take over as it is: see above.",
+    });
+    page.finish()
 }
 
 #[cfg(test)]
