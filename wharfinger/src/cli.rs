@@ -33,6 +33,8 @@ pub(crate) enum Command {
     /// Check a configuration, or print a commented sample.
     #[command(subcommand)]
     Config(Config),
+    /// Take over, in place, what Distribution 2.8 wrote; say before what is there, and after whether it could go back.
+    Adopt(Adopt),
     /// Change how much a running server logs; it falls back by itself.
     LogLevel(LogLevel),
     /// Show how a running server is doing.
@@ -65,6 +67,47 @@ Examples:
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) source: Source,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharfinger adopt config.yml --dry-run
+      Read alone: what is there, what is damaged, what will be different, what to do next
+  wharfinger adopt config.yml --dry-run --deep --rate 50MiB
+      As above, and compute the digest of every blob, reading at most 50 MiB a second
+  wharfinger adopt config.yml --rate 50MiB
+      Hash what Distribution wrote and write down its proof beside it; goes on where it was stopped
+  wharfinger adopt config.yml --back --check --flush-redis
+      Prove that Distribution can take over again, and delete what its keys in Redis tell wrongly
+
+Exit codes: 0 all is well, 1 something is damaged or in the way, 2 it could not be told.")]
+pub(crate) struct Adopt {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Only look: reads alone, not one write, whatever storage.mode says.
+    #[arg(long, conflicts_with_all = ["back", "check"])]
+    pub(crate) dry_run: bool,
+    /// With --dry-run: read every blob and compute its digest.
+    #[arg(long, requires = "dry_run")]
+    pub(crate) deep: bool,
+    /// Look at the way back to Distribution 2.8.
+    #[arg(long, requires = "check")]
+    pub(crate) back: bool,
+    /// With --back: say whether Distribution 2.8 could take over again. Reads alone.
+    #[arg(long, requires = "back")]
+    pub(crate) check: bool,
+    /// With --back --check: delete those of Distribution's keys in Redis that are not true any more.
+    #[arg(long, requires = "back")]
+    pub(crate) flush_redis: bool,
+    /// Most bytes a second that are read to be hashed, e.g. 50MiB; by default as many as there are.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) rate: Option<u64>,
+    /// Storage calls side by side.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) parallel: u16,
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Subcommand)]
@@ -174,9 +217,33 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; e.g. 90s, 10m, 24h"))
 }
 
+/// A number of bytes: `4096`, `500KiB`, `50MiB`, `2GiB`.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        _ => 0,
+    };
+    let size = digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    size.filter(|size| *size > 0).ok_or_else(|| "a size such as 500KiB, 50MiB or 2GiB".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_binary_units() {
+        for (text, expected) in [("1", 1), ("2k", 2048), ("50MiB", 50 << 20), ("3 GiB", 3 << 30), ("7B", 7)] {
+            assert_eq!(parse_size(text), Ok(expected), "{text}");
+        }
+        for wrong in ["", "0", "MiB", "-1", "1.5MiB", "5 parsecs", "99999999999G"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -1,5 +1,6 @@
 //! The operator's commands.
 
+pub(crate) mod adopt;
 pub(crate) mod config;
 pub(crate) mod generate;
 pub(crate) mod log_level;

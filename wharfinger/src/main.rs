@@ -5,6 +5,7 @@ mod background;
 mod cli;
 mod commands;
 mod logging;
+mod progress;
 mod serve;
 mod storage;
 mod wiring;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(command) => commands::config::run(&command),
+        Command::Adopt(arguments) => commands::adopt::run(&arguments),
         Command::LogLevel(arguments) => commands::log_level::run(&arguments),
         Command::Status(arguments) => commands::status::run(&arguments),
         Command::Uploads(command) => commands::uploads::run(&command),

@@ -8,7 +8,7 @@ use wharfinger_config::{self as config, Config, Driver};
 use wharfinger_registry::{Registry, layout};
 use wharfinger_store::layer::{Guarded, Observed, Observer, Permit};
 use wharfinger_store::swift::{LargeObjects, SwiftOptions};
-use wharfinger_store::{Filesystem, Store, StoreErrorKind, Swift};
+use wharfinger_store::{Filesystem, Inventory, Store, StoreErrorKind, Swift};
 use wharfinger_swift as swift;
 
 use crate::wiring;
@@ -28,10 +28,20 @@ pub(crate) enum Backend {
 impl Backend {
     /// Opens the store. Of a directory it makes sure that it is there; of Swift nothing: it may be down.
     pub(crate) fn open(config: &Config) -> Result<Backend> {
+        Backend::open_for(config, config.storage.mode != config::StorageMode::Observe)
+    }
+
+    /// Opens the store to read from it alone, whatever the mode allows; a directory has to be there.
+    pub(crate) fn open_to_read(config: &Config) -> Result<Backend> {
+        Backend::open_for(config, false)
+    }
+
+    fn open_for(config: &Config, writable: bool) -> Result<Backend> {
         match &config.storage.driver {
             Driver::Filesystem(filesystem) => {
                 let root = &filesystem.root;
-                let opened = Filesystem::open(root).with_context(|| {
+                let open = if writable { Filesystem::open } else { Filesystem::open_to_read };
+                let opened = open(root).with_context(|| {
                     let key = "storage.filesystem.rootdirectory";
                     format!("the data directory {} cannot be opened ({key})", root.display())
                 })?;
@@ -48,7 +58,7 @@ impl Backend {
                         config::LargeObjects::Slo => LargeObjects::Static,
                         config::LargeObjects::Dlo => LargeObjects::Dynamic,
                     },
-                    writable: config.storage.mode != config::StorageMode::Observe,
+                    writable,
                 };
                 Ok(Backend::Swift(Swift::new(client, options).context("storage.swift.container")?))
             }
@@ -67,6 +77,23 @@ impl Backend {
             config::StorageMode::Observe => Permit::ReadOnly,
         };
         Arc::new(Guarded::new(store, permit))
+    }
+
+    /// The store, to be read from alone.
+    pub(crate) fn read_only(&self) -> Arc<dyn Store> {
+        let store: Arc<dyn Store> = match self {
+            Backend::Filesystem(store) => Arc::new(store.clone()),
+            Backend::Swift(store) => Arc::new(store.clone()),
+        };
+        Arc::new(Guarded::new(store, Permit::ReadOnly))
+    }
+
+    /// The store, to be listed as a whole.
+    pub(crate) fn inventory(&self) -> &dyn Inventory {
+        match self {
+            Backend::Filesystem(store) => store,
+            Backend::Swift(store) => store,
+        }
     }
 
     /// The repositories in it, observed.

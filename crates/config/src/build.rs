@@ -3,6 +3,7 @@
 mod access;
 mod auth;
 mod http;
+mod redis;
 mod storage;
 mod swift;
 
@@ -33,6 +34,7 @@ pub(crate) fn build(file: Option<&str>, root: &Node, problems: &mut Problems) ->
         tags_max_entries: page(&mut reader, "tags.maxtags"),
         validation: validation(&mut reader),
         health: health(&mut reader),
+        redis: redis::redis(&mut reader),
         admin: Admin { socket: reader.optional("admin.socket") },
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod auth;
 pub(crate) mod http;
+pub(crate) mod redis;
 pub(crate) mod storage;
 pub(crate) mod swift;
 
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::value::choice;
-use crate::{Access, Auth, Http, Storage};
+use crate::{Access, Auth, Http, Redis, Storage};
 
 /// Everything that can be configured. `Default` is what holds with no configuration at all.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +35,8 @@ pub struct Config {
     pub validation: Validation,
     /// Checks in the background.
     pub health: Health,
+    /// Where Distribution remembers blobs; ours are remembered in memory.
+    pub redis: Option<Redis>,
     /// The operator's own door.
     pub admin: Admin,
 }

@@ -305,7 +305,7 @@ impl Registry {
     }
 
     /// The chunk index, if there is a good one.
-    async fn index(&self, digest: &Digest) -> Result<Option<Arc<ChunkIndex>>> {
+    pub(crate) async fn index(&self, digest: &Digest) -> Result<Option<Arc<ChunkIndex>>> {
         if let Some(index) = self.inner.caches.indexes.get(digest) {
             return Ok(Some(index));
         }

@@ -20,10 +20,13 @@
 //! The first part is Distribution's own layout, byte for byte; the second is ours and lies beside it. A link is a
 //! digest as text, without a newline.
 
+mod place;
+
 use wharfinger_oci::{Digest, RepositoryName, Tag};
 use wharfinger_store::Key;
 
 use crate::upload::SessionId;
+pub use place::{Place, place};
 
 const REPOSITORIES: &str = "docker/registry/v2/repositories";
 const BLOBS: &str = "docker/registry/v2/blobs";

@@ -8,6 +8,7 @@ pub mod blob;
 mod cache;
 mod catalog;
 mod damaged;
+mod derive;
 mod error;
 mod hashing;
 pub mod layout;
@@ -22,6 +23,7 @@ pub mod upload;
 
 pub use blob::Blob;
 pub use blob::verified::{Frame, FrameKind, VerifiedBody};
+pub use derive::SessionSummary;
 pub use error::{Error, Result};
 pub use manifest::StoredManifest;
 pub use purge::Purged;

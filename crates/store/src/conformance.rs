@@ -4,7 +4,10 @@
 
 use bytes::Bytes;
 
-use crate::{Delete, Durability, Entry, Key, List, ObjectData, Remote, Store, StoreErrorKind};
+use crate::{
+    Area, Delete, Durability, Entry, Inventory, Key, List, ObjectData, Remote, Store, StoreErrorKind,
+    Structure,
+};
 
 /// Runs every case on an empty store.
 ///
@@ -16,6 +19,7 @@ pub async fn run(store: &dyn Store) {
     a_limit_is_kept(store).await;
     deletes_are_idempotent(store).await;
     listings_are_ordered_and_paged(store).await;
+    an_object_is_plain_unless_it_was_staged(store).await;
     a_listing_below_a_name_does_not_see_its_siblings(store).await;
     staged_objects_are_invisible_until_published(store).await;
     staging_goes_on_at_its_checkpoint(store).await;
@@ -74,6 +78,39 @@ async fn missing_objects_are_not_found(store: &dyn Store) {
     }
     assert!(store.head(&Key::new("objects")).await.expect_err("a prefix is no object").is_not_found());
     assert!(store.get(&Key::new("objects"), 10).await.expect_err("a prefix is no object").is_not_found());
+}
+
+async fn an_object_is_plain_unless_it_was_staged(store: &dyn Store) {
+    put(store, "inspect/a", "small").await;
+    assert_eq!(store.inspect(&Key::new("inspect/a")).await.expect("inspect"), Structure::Plain);
+    assert!(store.inspect(&Key::new("inspect/b")).await.expect_err("nothing there").is_not_found());
+    let mut staged = store.stage(&Key::new("inspect/staged"), None).await.expect("stage");
+    staged.write(Bytes::from_static(b"in segments, perhaps")).await.expect("write");
+    staged.publish(&Key::new("inspect/large")).await.expect("publish");
+    match store.inspect(&Key::new("inspect/large")).await.expect("inspect") {
+        Structure::Plain => {}
+        Structure::Static { segments } | Structure::Dynamic { recorded: Some(segments), .. } => {
+            assert_eq!(segments.iter().map(|segment| segment.size).sum::<u64>(), 20);
+        }
+        Structure::Dynamic { recorded: None, .. } => panic!("its segments are not on record"),
+    }
+}
+
+/// Names and sizes of everything in an area, over all pages.
+///
+/// # Panics
+/// When a page cannot be had.
+pub async fn inventory(store: &dyn Inventory, area: Area) -> Vec<(String, u64)> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.rows(area, after.as_deref()).await.expect("rows");
+        all.extend(page.rows.into_iter().map(|row| (row.name, row.size)));
+        after = page.next;
+        if after.is_none() {
+            assert!(all.is_sorted(), "{all:?}");
+            return all;
+        }
+    }
 }
 
 async fn a_limit_is_kept(store: &dyn Store) {

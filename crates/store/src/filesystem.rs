@@ -4,6 +4,7 @@
 //! thread: opens with `RESOLVE_CACHED` and reads with `RWF_NOWAIT` fail instead of waiting (`docs/adr/0002`).
 
 mod hot;
+mod inventory;
 mod list;
 mod local_file;
 mod stage;
@@ -51,6 +52,14 @@ impl Filesystem {
     /// Those of the operating system: no permission, not a directory.
     pub fn open(root: &Path) -> io::Result<Filesystem> {
         std::fs::create_dir_all(root.join(TEMPORARY))?;
+        Filesystem::open_to_read(root)
+    }
+
+    /// Opens a directory that has to be there, to read from it: makes nothing.
+    ///
+    /// # Errors
+    /// Those of the operating system: no such directory, no permission.
+    pub fn open_to_read(root: &Path) -> io::Result<Filesystem> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
         let directory = rustix::fs::open(root, flags, Mode::empty())?;
         let root = Root {
@@ -277,6 +286,28 @@ mod tests {
         let store = Filesystem::open(directory.path()).unwrap();
         store.root.cached_opens.store(false, Ordering::Relaxed);
         crate::conformance::run(&store).await;
+    }
+
+    #[tokio::test]
+    async fn an_inventory_shows_every_file_but_those_half_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Filesystem::open(directory.path()).unwrap();
+        for name in ["docker/a-b/c", "docker/a/b", "other", "wharfinger/tmp/half", "wharfinger/v1/x"] {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "four").unwrap();
+        }
+        let rows = crate::conformance::inventory(&store, crate::Area::Objects).await;
+        let expected = ["docker/a-b/c", "docker/a/b", "other", "wharfinger/v1/x"];
+        assert_eq!(rows, expected.map(|name| (name.to_owned(), 4)));
+    }
+
+    #[test]
+    fn a_directory_that_is_read_alone_is_left_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(Filesystem::open_to_read(&directory.path().join("missing")).is_err());
+        Filesystem::open_to_read(directory.path()).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@
 pub mod conformance;
 mod error;
 pub mod filesystem;
+mod inventory;
 mod key;
 pub mod layer;
 mod memory;
@@ -16,6 +17,7 @@ pub mod swift;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use filesystem::{Filesystem, LocalFile};
+pub use inventory::{Area, Inventory, Piece, Row, Rows, Structure};
 pub use key::Key;
 pub use memory::Memory;
 pub use store::{

@@ -9,8 +9,8 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
 use crate::{
-    Checkpoint, Delete, Durability, Entry, Key, List, Meta, Object, ObjectData, Operation, Page, Result,
-    Staged, Store, StoreError, StoreErrorKind,
+    Area, Checkpoint, Delete, Durability, Entry, Inventory, Key, List, Meta, Object, ObjectData, Operation,
+    Page, Result, Row, Rows, Staged, Store, StoreError, StoreErrorKind,
 };
 
 type Objects = Arc<Mutex<BTreeMap<String, (Bytes, SystemTime)>>>;
@@ -100,6 +100,23 @@ impl Store for Memory {
     async fn discard(&self, key: &Key, _checkpoint: &Checkpoint, _published: Option<&Key>) -> Result<()> {
         self.objects.lock().remove(key.as_str());
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Inventory for Memory {
+    async fn rows(&self, area: Area, after: Option<&str>) -> Result<Rows> {
+        if area != Area::Objects {
+            return Ok(Rows::default());
+        }
+        let objects = self.objects.lock();
+        let behind = objects.iter().filter(|(name, _)| after.is_none_or(|after| name.as_str() > after));
+        let row = |(name, (bytes, modified)): (&String, &(Bytes, SystemTime))| Row {
+            name: name.clone(),
+            size: bytes.len() as u64,
+            modified: Some(*modified),
+        };
+        Ok(Rows { rows: behind.map(row).collect(), next: None })
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::optional;
-use crate::{Key, LocalFile, Result};
+use crate::{Key, LocalFile, Result, Structure};
 
 /// A kind of storage call, for errors, logs and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -280,6 +280,12 @@ pub trait Store: Send + Sync + 'static {
     /// [`crate::StoreErrorKind::Invalid`]. Reads no content.
     async fn check(&self, key: &Key) -> Result<Meta> {
         self.head(key).await
+    }
+
+    /// What an object consists of. Looks at the object itself, surely as it was written last, and not at its segments:
+    /// that is what [`Store::check`] does.
+    async fn inspect(&self, key: &Key) -> Result<Structure> {
+        self.head(key).await.map(|_| Structure::Plain)
     }
 
     /// Writes a whole object, replacing what stood there. Atomic: readers see the old bytes or the new. Idempotent.

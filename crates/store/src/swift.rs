@@ -5,6 +5,7 @@
 //! ([`segments`]). No read and no delete depends on a listing being complete.
 
 mod error;
+mod inventory;
 mod list;
 mod names;
 mod remote;
@@ -25,7 +26,7 @@ use wharfinger_swift::{Client, Container, ErrorKind, Manifest, ObjectInfo, Put, 
 use crate::error::optional;
 use crate::{
     Checkpoint, Delete, Direct, Durability, Key, List, Meta, Object, ObjectData, Operation, Page, Remote,
-    Result, Shape, Staged, Store, StoreError, StoreErrorKind,
+    Result, Shape, Staged, Store, StoreError, StoreErrorKind, Structure,
 };
 use names::Names;
 use remote::{Content, SwiftObject};
@@ -279,6 +280,10 @@ impl Store for Swift {
         };
         self.inner.compare(Operation::Head, key, &segments).await?;
         Ok(Inner::meta(&info, size))
+    }
+
+    async fn inspect(&self, key: &Key) -> Result<Structure> {
+        self.structure(key).await
     }
 
     async fn put(&self, key: &Key, bytes: Bytes, _durability: Durability) -> Result<()> {

@@ -4,7 +4,9 @@
 use bytes::Bytes;
 use wharfinger_fake_swift::{FakeSwift, Options, Pipeline};
 use wharfinger_store::swift::{LargeObjects, SwiftOptions};
-use wharfinger_store::{Checkpoint, Durability, Key, Store, StoreErrorKind, Swift, conformance};
+use wharfinger_store::{
+    Area, Checkpoint, Durability, Key, Piece, Store, StoreErrorKind, Structure, Swift, conformance,
+};
 use wharfinger_swift::{Auth, Client, Secret};
 
 const CONTAINER: &str = "registry";
@@ -160,4 +162,40 @@ async fn pages_come_in_the_order_of_names_though_swift_sorts_otherwise() {
         }
         assert_eq!(seen, names, "pages of {limit}");
     }
+}
+
+#[tokio::test]
+async fn the_inventory_shows_each_name_of_the_container_once_in_its_area() {
+    let fake = fake(Pipeline::NoSloNoBulk);
+    let store = store(&fake, LargeObjects::Auto).await;
+    let (place, target) = (Key::new("ours/uploads/3/data"), Key::new("blobs/3"));
+    let checkpoint = staged(&store, &place, &[b"first ", b"second"]).await;
+    store.stage(&place, Some(&checkpoint)).await.unwrap().publish(&target).await.unwrap();
+    for number in 0..20 {
+        let key = Key::new(format!("many/{number:02}"));
+        store.put(&key, Bytes::from_static(b"x"), Durability::Synced).await.unwrap();
+    }
+    let foreign =
+        ["a", "site/file", "site/files-x", "site/filesystem", "site/segment", "site/zzz", "z/files/x"];
+    for name in foreign {
+        let put = wharfinger_swift::Put::default();
+        store.container().put(name, Bytes::from_static(b"?"), &put).await.unwrap();
+    }
+    let objects = conformance::inventory(&store, Area::Objects).await;
+    let sizes: Vec<u64> =
+        objects.iter().filter(|(name, _)| name.starts_with("many/")).map(|row| row.1).collect();
+    assert_eq!(sizes, [1; 20]);
+    assert!(objects.contains(&("blobs/3".to_owned(), 0)), "a dynamic large object has no bytes of its own");
+    assert_eq!(objects.len(), 22, "with the list of its segments: {objects:?}");
+    let segments = conformance::inventory(&store, Area::Segments).await;
+    let first = "site/segments/ours/uploads/3/data/0000000000000001".to_owned();
+    let second = "site/segments/ours/uploads/3/data/0000000000000002".to_owned();
+    assert_eq!(segments, [(first.clone(), 6), (second, 6)]);
+    let others = conformance::inventory(&store, Area::Others).await;
+    assert_eq!(others.iter().map(|row| row.0.as_str()).collect::<Vec<_>>(), foreign);
+    let Structure::Dynamic { container, prefix, recorded } = store.inspect(&target).await.unwrap() else {
+        panic!("not dynamic");
+    };
+    assert_eq!((container.as_str(), prefix.as_str()), (CONTAINER, "site/segments/ours/uploads/3/data"));
+    assert_eq!(recorded.unwrap()[0], Piece { name: first, size: 6 });
 }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use wharfinger_oci::RepositoryName;
-use wharfinger_store::{Durability, List};
+use wharfinger_store::{Durability, Key, List};
 
 use crate::error::{Result, optional};
 use crate::layout;
@@ -17,7 +17,7 @@ const PARALLEL: usize = 8;
 
 impl Registry {
     /// Whether names are kept at their place: where a walk would be many requests, and nobody else writes.
-    pub(super) fn has_catalog_index(&self) -> bool {
+    pub(crate) fn has_catalog_index(&self) -> bool {
         self.inner.shape.remote && self.inner.options.mode == Mode::Adopted
     }
 
@@ -32,8 +32,13 @@ impl Registry {
         Ok(())
     }
 
+    /// Where a repository's name is.
+    pub(crate) fn catalog_key(&self, name: &RepositoryName) -> Key {
+        layout::catalog_names().join(&layout::catalog_name(name.as_str()))
+    }
+
     async fn put_catalog_name(&self, name: &RepositoryName) -> Result<()> {
-        let key = layout::catalog_names().join(&layout::catalog_name(name.as_str()));
+        let key = self.catalog_key(name);
         Ok(self.store().put(&key, Bytes::new(), Durability::Synced).await?)
     }
 

@@ -69,7 +69,7 @@ impl Root {
     }
 
     /// Adds all files below `path` in byte order of their names; `name` is the path relative to the prefix.
-    fn walk(&self, path: &Path, name: &str, options: &List, page: &mut Page) -> io::Result<()> {
+    pub(super) fn walk(&self, path: &Path, name: &str, options: &List, page: &mut Page) -> io::Result<()> {
         let entries = self.directory(path)?;
         let mut ordered: Vec<(String, &Entry)> = entries
             .iter()

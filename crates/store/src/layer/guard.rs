@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::{
     Checkpoint, Delete, Direct, Durability, Key, List, Meta, Object, Operation, Page, Result, Shape, Staged,
-    Store, StoreError, StoreErrorKind,
+    Store, StoreError, StoreErrorKind, Structure,
 };
 
 /// What a guarded store lets through.
@@ -85,6 +85,10 @@ impl Store for Guarded {
 
     async fn check(&self, key: &Key) -> Result<Meta> {
         self.inner.check(key).await
+    }
+
+    async fn inspect(&self, key: &Key) -> Result<Structure> {
+        self.inner.inspect(key).await
     }
 
     async fn put(&self, key: &Key, bytes: Bytes, durability: Durability) -> Result<()> {

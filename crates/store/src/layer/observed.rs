@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::{
     Checkpoint, Delete, Direct, Durability, Key, List, Meta, Object, Operation, Page, Result, Shape, Staged,
-    Store, StoreError,
+    Store, StoreError, Structure,
 };
 
 /// Is told of every storage call. Called on the request's path: must be quick.
@@ -82,6 +82,10 @@ impl Store for Observed {
 
     async fn check(&self, key: &Key) -> Result<Meta> {
         observed!(self, Head, key, self.inner.check(key))
+    }
+
+    async fn inspect(&self, key: &Key) -> Result<Structure> {
+        observed!(self, Head, key, self.inner.inspect(key))
     }
 
     async fn put(&self, key: &Key, bytes: Bytes, durability: Durability) -> Result<()> {

@@ -25,6 +25,11 @@ impl Names {
         name.trim_start_matches('/').to_owned()
     }
 
+    /// What the names of all objects begin with, and those of all segments; in their order.
+    pub(super) fn areas(&self) -> (String, String) {
+        (self.of("files", ""), self.of("segments", ""))
+    }
+
     /// The object of a key.
     pub(super) fn object(&self, key: &Key) -> String {
         self.of("files", key.as_str())
@@ -60,6 +65,8 @@ mod tests {
             ("site/", "site//files/docker/registry/v2/blobs/sha256/aa/aabb/data"),
         ] {
             assert_eq!(Names::new(prefix).object(&key), expected);
+            let (files, segments) = Names::new(prefix).areas();
+            assert!(expected.starts_with(&files) && files < segments && segments.ends_with("segments/"));
         }
         assert_eq!(segment(&Names::new("").segments(&Key::new("a/b")), 1), "segments/a/b/0000000000000001");
     }

@@ -105,9 +105,23 @@ impl Inner {
         container: &str,
         prefix: &str,
     ) -> Result<Arc<Segments>> {
+        match self.recorded_segments(operation, key, container, prefix).await? {
+            Some(exact) => Ok(exact),
+            None => Ok(Arc::new(self.listed_segments(operation, key, container, prefix).await?)),
+        }
+    }
+
+    /// The exact list beside the dynamic large object at `key`, if it is there and for this prefix.
+    pub(super) async fn recorded_segments(
+        &self,
+        operation: Operation,
+        key: &Key,
+        container: &str,
+        prefix: &str,
+    ) -> Result<Option<Arc<Segments>>> {
         let name = self.names.segment_list(key);
         if let Some(known) = self.lists.0.get(&name).filter(|known| known.is_of(container, prefix)) {
-            return Ok(known);
+            return Ok(Some(known));
         }
         let read = Read { newest: true, ..Read::default() };
         let stored = match self.container.get_bytes(&name, LARGEST_LIST, &read).await {
@@ -115,12 +129,11 @@ impl Inner {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error::of(operation, key, error)),
         };
-        if let Some(exact) = stored.filter(|stored| stored.is_of(container, prefix)) {
-            let exact = Arc::new(exact);
+        let exact = stored.filter(|stored| stored.is_of(container, prefix)).map(Arc::new);
+        if let Some(exact) = &exact {
             self.lists.0.insert(name, exact.clone());
-            return Ok(exact);
         }
-        Ok(Arc::new(self.listed_segments(operation, key, container, prefix).await?))
+        Ok(exact)
     }
 
     /// What a listing shows, with every gap looked up by name, up to the first number that is surely absent.

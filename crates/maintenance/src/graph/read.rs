@@ -1,0 +1,106 @@
+//! Single reads by name, and what they mean.
+
+use std::sync::Arc;
+
+use wharfinger_oci::manifest::MAX_MANIFEST_SIZE;
+use wharfinger_oci::{Digest, Manifest, ManifestError};
+use wharfinger_registry::layout;
+use wharfinger_store::{Key, Piece, Store, StoreError, StoreErrorKind, Structure};
+
+use super::{Blob, Content, Form, Link, Node, State};
+
+/// A link is a digest as text; anything much longer is none.
+const MAX_LINK: usize = 256;
+
+pub(super) async fn link(store: &dyn Store, key: &Key) -> Link {
+    match store.get_newest(key, MAX_LINK).await {
+        Ok(bytes) => {
+            let text = std::str::from_utf8(&bytes).ok();
+            match text.and_then(|text| Digest::parse(text.trim()).ok()) {
+                Some(digest) => Link::To(digest),
+                None => Link::Broken(bytes.len()),
+            }
+        }
+        Err(error) if error.is_not_found() => Link::Missing,
+        Err(error) if error.kind == StoreErrorKind::Invalid => Link::Broken(MAX_LINK),
+        Err(error) => Link::Unknown(error.to_string()),
+    }
+}
+
+pub(super) async fn manifest(store: &dyn Store, digest: &Digest) -> Content {
+    let bytes = match store.get(&layout::blob_data(digest), MAX_MANIFEST_SIZE).await {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_not_found() => return Content::Missing,
+        Err(error) if error.kind == StoreErrorKind::Invalid => return Content::Damaged(reason(&error)),
+        Err(error) => return Content::Unknown(error.to_string()),
+    };
+    let found = Digest::of(digest.algorithm(), &bytes);
+    if found != *digest {
+        return Content::Damaged(format!("its {} bytes have the digest {found}", bytes.len()));
+    }
+    match Manifest::parse_stored(&bytes) {
+        Ok(manifest) => Content::Manifest(Arc::new(node(&manifest, bytes.len() as u64))),
+        Err(ManifestError::Schema1) => Content::Schema1(schema1_layers(&bytes)),
+        Err(error) => Content::Unreadable(error.to_string()),
+    }
+}
+
+fn node(manifest: &Manifest, size: u64) -> Node {
+    Node {
+        kind: manifest.kind,
+        size,
+        blobs: manifest.required_blobs().map(|child| (child.digest, child.size)).collect(),
+        manifests: manifest.manifests.iter().map(|child| child.digest).collect(),
+        subject: manifest.subject.as_ref().map(|subject| subject.digest),
+    }
+}
+
+fn schema1_layers(bytes: &[u8]) -> Vec<Digest> {
+    let manifest: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let layers = manifest["fsLayers"].as_array().into_iter().flatten();
+    layers.filter_map(|layer| Digest::parse(layer["blobSum"].as_str()?).ok()).collect()
+}
+
+pub(super) async fn blob(store: &dyn Store, digest: &Digest) -> Blob {
+    let key = layout::blob_data(digest);
+    let of = |state| Blob { form: None, size: 0, state };
+    let form = match store.inspect(&key).await {
+        Ok(structure) => form(structure),
+        Err(error) if error.is_not_found() => return of(State::Missing),
+        Err(error) => return of(State::Unknown(error.to_string())),
+    };
+    let empty_header = matches!(&form, Form::Dynamic { .. });
+    let (size, state) = match store.check(&key).await {
+        Ok(meta) if meta.size == 0 && empty_header => {
+            (0, State::Damaged("it is a dynamic large object without segments".to_owned()))
+        }
+        Ok(meta) => (meta.size, State::Whole { hashed: false }),
+        Err(error) if error.is_not_found() => return of(State::Missing),
+        Err(error) if error.kind == StoreErrorKind::Invalid => (0, State::Damaged(reason(&error))),
+        Err(error) => (0, State::Unknown(error.to_string())),
+    };
+    Blob { form: Some(form), size, state }
+}
+
+pub(crate) fn form(structure: Structure) -> Form {
+    match structure {
+        Structure::Plain => Form::Plain,
+        Structure::Static { segments } => {
+            let prefix = |piece: &Piece| piece.name.rsplit_once('/').map(|(prefix, _)| prefix.to_owned());
+            let mut prefixes: Vec<String> = segments.iter().filter_map(prefix).collect();
+            prefixes.dedup();
+            Form::Static(prefixes)
+        }
+        Structure::Dynamic { container, prefix, recorded } => {
+            let sum = |pieces: Vec<Piece>| {
+                (pieces.len() as u64, pieces.iter().map(|piece| piece.size).sum::<u64>())
+            };
+            Form::Dynamic { container, prefix, recorded: recorded.map(sum) }
+        }
+    }
+}
+
+/// What the store says without the name of the call.
+fn reason(error: &StoreError) -> String {
+    error.source.to_string()
+}

@@ -1,0 +1,116 @@
+//! Reading whole blobs to compute their digest, no faster than is allowed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep_until};
+use wharfinger_oci::{Algorithm, Digest, Hasher};
+use wharfinger_registry::blob::chunk_index::{ChunkIndex, ChunkIndexer};
+use wharfinger_store::{Key, LocalFile, Object, ObjectData, Operation, StoreError, StoreErrorKind};
+
+/// Bytes of a file that are read at a time.
+const BLOCK: usize = 1024 * 1024;
+
+/// How many bytes a second are read, by all together.
+#[derive(Debug)]
+pub struct Pace {
+    rate: Option<u64>,
+    next: Mutex<Instant>,
+}
+
+impl Pace {
+    /// `rate` in bytes a second; `None` for as fast as it goes.
+    pub fn new(rate: Option<u64>) -> Pace {
+        Pace { rate: rate.filter(|rate| *rate > 0), next: Mutex::new(Instant::now()) }
+    }
+
+    /// Waits until these bytes may be read.
+    pub async fn spend(&self, bytes: u64) {
+        let Some(rate) = self.rate else { return };
+        let start = {
+            let mut next = self.next.lock();
+            let start = (*next).max(Instant::now());
+            *next = start + Duration::from_secs_f64(bytes as f64 / rate as f64);
+            start
+        };
+        sleep_until(start).await;
+    }
+}
+
+/// Reads an object whole; answers its digest and the checksums of its chunks.
+///
+/// # Errors
+/// It could not be read; [`StoreErrorKind::Invalid`] where it is not whole.
+pub async fn hash(
+    key: &Key,
+    object: &Object,
+    algorithm: Algorithm,
+    pace: &Pace,
+) -> Result<(Digest, ChunkIndex), StoreError> {
+    let (mut hasher, mut indexer) = (Hasher::new(algorithm), ChunkIndexer::new());
+    match &object.data {
+        ObjectData::Bytes(bytes) => {
+            hasher.update(bytes);
+            indexer.update(bytes);
+        }
+        ObjectData::File(file) => return hash_file(key, file, hasher, indexer, pace).await,
+        ObjectData::Remote(remote) => {
+            let mut reader = remote.read(0..object.size).await?;
+            while let Some(piece) = reader.next().await? {
+                hasher.update(&piece);
+                indexer.update(&piece);
+                pace.spend(piece.len() as u64).await;
+            }
+        }
+    }
+    Ok((hasher.finish(), indexer.finish()))
+}
+
+async fn hash_file(
+    key: &Key,
+    file: &Arc<LocalFile>,
+    mut hasher: Hasher,
+    mut indexer: ChunkIndexer,
+    pace: &Pace,
+) -> Result<(Digest, ChunkIndex), StoreError> {
+    let (mut at, mut buffer) = (0, Vec::new());
+    while at < file.size() {
+        let length = usize::try_from(file.size() - at).unwrap_or(BLOCK).min(BLOCK);
+        let file = file.clone();
+        let block = move || {
+            buffer.resize(length, 0);
+            file.read_exact_at(&mut buffer, at)?;
+            hasher.update(&buffer);
+            indexer.update(&buffer);
+            Ok((hasher, indexer, buffer))
+        };
+        let read: std::io::Result<_> = match tokio::task::spawn_blocking(block).await {
+            Ok(read) => read,
+            Err(panic) => {
+                return Err(StoreError::new(StoreErrorKind::Unavailable, Operation::Read, key, panic));
+            }
+        };
+        (hasher, indexer, buffer) = read.map_err(|error| StoreError::io(Operation::Read, key, error))?;
+        at += length as u64;
+        pace.spend(length as u64).await;
+    }
+    Ok((hasher.finish(), indexer.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_are_spread_over_time() {
+        let (pace, start) = (Pace::new(Some(1000)), Instant::now());
+        for _ in 0..5 {
+            pace.spend(500).await;
+        }
+        assert_eq!(start.elapsed().as_secs(), 2, "2000 bytes before the last 500");
+        let free = Pace::new(None);
+        free.spend(u64::MAX).await;
+        assert_eq!(start.elapsed().as_secs(), 2);
+    }
+}
