@@ -1,3 +1,4 @@
+//! A client for OpenStack Swift.
 #![doc = include_str!("../README.md")]
 //! # Where to begin
 //!

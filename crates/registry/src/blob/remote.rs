@@ -21,7 +21,7 @@ enum Proof {
     /// Checksums of an earlier proof by digest.
     Index(Arc<ChunkIndex>),
     /// The digest itself, over the whole blob from its first byte.
-    Digest(Box<Hasher>, ChunkIndexer),
+    Digest(Box<(Hasher, ChunkIndexer)>),
 }
 
 /// What one fetch works on and gives back.
@@ -77,8 +77,8 @@ impl RemoteBody {
         object: Arc<dyn Remote>,
         size: u64,
     ) -> RemoteBody {
-        let hasher = Box::new(Hasher::new(digest.algorithm()));
-        RemoteBody::new(registry, digest, object, size, Proof::Digest(hasher, ChunkIndexer::new()), 0, size)
+        let proof = Proof::Digest(Box::new((Hasher::new(digest.algorithm()), ChunkIndexer::new())));
+        RemoteBody::new(registry, digest, object, size, proof, 0, size)
     }
 
     fn new(
@@ -171,7 +171,8 @@ impl Reading {
                 pieces.iter().for_each(|piece| state.update(piece));
                 index.checksum(start / CHUNK) == Some(state.finalize() as u32)
             }
-            Proof::Digest(hasher, indexer) => {
+            Proof::Digest(both) => {
+                let (hasher, indexer) = &mut **both;
                 for piece in &pieces {
                     hasher.update(piece);
                     indexer.update(piece);
@@ -189,9 +190,9 @@ impl Reading {
         }
         self.at = start + length;
         if self.at == self.size
-            && let Proof::Digest(_, indexer) = &mut self.proof
+            && let Proof::Digest(both) = &mut self.proof
         {
-            let index = std::mem::take(indexer).finish();
+            let index = std::mem::take(&mut both.1).finish();
             self.registry.keep_index_later(self.digest, index, Some(self.object.clone()));
         }
         Ok(Chunk { start, pieces, _share: share })
