@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::run;
 
 /// A package and a file that shows that it is installed.
-const PACKAGES: [(&str, &str); 15] = [
+const PACKAGES: [(&str, &str); 16] = [
     ("docker-registry", "/usr/bin/docker-registry"),
     ("skopeo", "/usr/bin/skopeo"),
     ("podman", "/usr/bin/podman"),
@@ -24,6 +24,7 @@ const PACKAGES: [(&str, &str); 15] = [
     ("memcached", "/usr/bin/memcached"),
     ("redis-server", "/usr/bin/redis-server"),
     ("groff-base", "/usr/bin/groff"),
+    ("faketime", "/usr/bin/faketime"),
 ];
 
 /// Installs what is missing; without root, says what to install.

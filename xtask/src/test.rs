@@ -8,14 +8,16 @@ use crate::run::{self, Steps, cargo, number_before};
 use crate::{deny, go, packages, structure};
 
 /// End-to-end tests that run one after another on the whole machine, after the others.
-const HEAVY: [&str; 7] = [
+const HEAVY: [&str; 9] = [
     "conformance",
     "interop_distribution",
     "clients",
     "disk_full",
     "packages",
     "swift_clusters",
+    "swift_faults",
     "swift_push_pull",
+    "swift_uploads",
 ];
 
 /// Runs everything, or only what needs nothing but cargo.
