@@ -18,10 +18,12 @@ const HEAVY: &[&str] = &[
     "systemd",
     "swift_client",
     "swift_clusters",
+    "swift_faults",
     "swift_push_pull",
     "swift_requests",
     "swift_interop",
     "swift_legacy",
+    "swift_uploads",
 ];
 
 /// Runs everything, or only what needs nothing but cargo.
