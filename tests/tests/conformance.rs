@@ -57,7 +57,7 @@ impl Place {
             Place::SwiftPlain => Pipeline::Wikimedia,
         };
         let swift = SwiftCluster::shared(pipeline);
-        Registry::builder().swift(swift, &swift.fresh_container())
+        Registry::builder().patient_swift(swift, &swift.fresh_container())
     }
 
     fn searches_for_blobs(self) -> bool {
