@@ -27,7 +27,8 @@ impl Bench {
     /// With a registry on a container of its own.
     fn on_swift(pipeline: Pipeline, seed: u64) -> Bench {
         let swift = SwiftCluster::shared(pipeline);
-        Bench::with(Registry::builder().swift(swift, &swift.fresh_container()).start(), seed)
+        let registry = Registry::builder().patient_swift(swift, &swift.fresh_container()).start();
+        Bench::with(registry, seed)
     }
 
     fn with(registry: Registry, seed: u64) -> Bench {

@@ -110,7 +110,7 @@ impl Legacy {
             let Some((_, name)) = request.path.split_once(&place) else { continue };
             match name.strip_prefix('/') {
                 // A HEAD of the header makes Swift's own middleware list the segments.
-                None if name.starts_with('?') && request.source.is_none() => reads.listings += 1,
+                None if name.contains("prefix=segments") && request.source.is_none() => reads.listings += 1,
                 Some(name) if name == self.object => reads.headers += 1,
                 Some(name) if self.segments.iter().any(|segment| segment == name) => {
                     *reads.segments.entry(name.to_owned()).or_default() += 1;
@@ -127,6 +127,7 @@ impl Legacy {
 struct Reads {
     /// Of the header's name: Swift would put the segments together, throttled.
     headers: usize,
+    /// Of segments.
     listings: usize,
     segments: BTreeMap<String, usize>,
 }

@@ -73,7 +73,9 @@ impl Place<'_> {
         match (self, side) {
             (Place::Directory(root), Side::Ours) => Registry::builder().root(root).start(),
             (Place::Directory(root), Side::Theirs) => DockerRegistry::on(root),
-            (Place::Container(swift, name), Side::Ours) => Registry::builder().swift(swift, name).start(),
+            (Place::Container(swift, name), Side::Ours) => {
+                Registry::builder().patient_swift(swift, name).start()
+            }
             (Place::Container(swift, name), Side::Theirs) => DockerRegistry::on_swift(swift, name),
         }
     }

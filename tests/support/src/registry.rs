@@ -114,6 +114,13 @@ impl Builder {
         self.set("admin.socket", socket.to_string_lossy().into_owned())
     }
 
+    /// As [`Builder::swift`], and waits for a Swift that hundreds of mebibytes keep busy: the cluster has one process for
+    /// each server.
+    #[must_use]
+    pub fn patient_swift(self, swift: &SwiftCluster, container: &str) -> Builder {
+        self.swift(swift, container).set("storage.swift.responsetimeout", "60s")
+    }
+
     /// Remembers blobs in Redis, with the short time limits that Distribution does not have by default.
     #[must_use]
     pub fn redis(self, address: &str) -> Builder {
