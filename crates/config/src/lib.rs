@@ -30,7 +30,7 @@ pub use config::storage::{
     Cache, CacheKind, Delete, DeleteByDigest, Driver, Filesystem, Storage, StorageMode, UploadPurging,
 };
 pub use config::swift::{
-    LargeObjects, Swift, SwiftAuth, SwiftCredential, SwiftDomain, SwiftInterface, SwiftScope, TempUrl,
+    LargeObjects, Swift, SwiftAuth, SwiftCredential, SwiftDomain, SwiftInterface, SwiftScope,
 };
 pub use config::{
     Admin, Config, Health, IndexChildren, Log, LogFormat, LogLevel, Platform, UrlRules, Validation,

@@ -304,7 +304,7 @@ fn keys_that_distribution_ignores_or_nobody_needs_are_warned_of() {
 }
 
 #[test]
-fn segment_size_prefix_and_temporary_urls_are_read() {
+fn segment_size_and_prefix_are_read_and_keys_of_temporary_urls_have_no_effect() {
     let loaded = section(&format!(
         "{V3}, segmentsize: 16MiB, chunksize: 5242880, prefix: /images/, secretkey: hush, \
          tempurlcontainerkey: true, tempurlmethods: [GET, HEAD], storageurl: \"https://s/v1/AUTH_a\""
@@ -312,9 +312,10 @@ fn segment_size_prefix_and_temporary_urls_are_read() {
     .unwrap();
     let swift = swift(&loaded);
     assert_eq!((swift.segment_size, swift.prefix.as_str()), (16 << 20, "images/"));
-    let methods = vec!["GET".to_owned(), "HEAD".to_owned()];
-    let temp_url = TempUrl { key: Some(Secret::new("hush")), container_key: true, methods };
-    assert_eq!((&swift.temp_url, swift.storage_url.as_deref()), (&temp_url, Some("https://s/v1/AUTH_a")));
+    assert_eq!(swift.storage_url.as_deref(), Some("https://s/v1/AUTH_a"));
+    let told = warnings(&loaded);
+    assert_eq!(told.iter().filter(|line| line.contains("has no effect")).count(), 3, "{told:?}");
+    assert!(told.iter().all(|line| !line.contains("hush")), "a secret was told: {told:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! request, or never, is told here.
 
 use crate::Secret;
-use crate::config::swift::{Swift, SwiftAuth, SwiftCredential, SwiftDomain, SwiftScope, TempUrl};
+use crate::config::swift::{Swift, SwiftAuth, SwiftCredential, SwiftDomain, SwiftScope};
 use crate::read::Reader;
 use crate::value::{Size, quoted};
 
@@ -32,11 +32,6 @@ pub(super) fn swift(reader: &mut Reader<'_, '_>) -> Option<Swift> {
         concurrency: concurrency(reader),
         connect_timeout: timeout(reader, "storage.swift.connecttimeout"),
         response_timeout: timeout(reader, "storage.swift.responsetimeout"),
-        temp_url: TempUrl {
-            key: optional(reader, "secretkey"),
-            container_key: reader.value("storage.swift.tempurlcontainerkey"),
-            methods: reader.list("storage.swift.tempurlmethods").unwrap_or_default(),
-        },
     };
     Some(swift)
 }

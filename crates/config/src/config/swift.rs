@@ -34,8 +34,6 @@ pub struct Swift {
     pub connect_timeout: Duration,
     /// Time that an answer may take to begin.
     pub response_timeout: Duration,
-    /// How clients are sent to Swift itself, where they are.
-    pub temp_url: TempUrl,
 }
 
 /// How a token is had.
@@ -155,15 +153,4 @@ choice! {
         /// As dynamic large objects, whatever `/info` says.
         Dlo = "dlo",
     }
-}
-
-/// Temporary URLs (Swift's tempurl middleware), where clients are sent to Swift itself.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TempUrl {
-    /// Key that is set and signs; none: the one that is stored.
-    pub key: Option<Secret>,
-    /// Whether the container's key signs rather than the account's, where `/info` cannot be read.
-    pub container_key: bool,
-    /// Allowed methods, where `/info` cannot be read.
-    pub methods: Vec<String>,
 }
