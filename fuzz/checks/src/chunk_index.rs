@@ -32,8 +32,10 @@ fn check_content(content: &[u8], cut: usize) {
     let mut parts = ChunkIndexer::new();
     let (first, second) = content.split_at(cut % (content.len() + 1));
     parts.update(first);
-    let mut resumed = ChunkIndexer::resume(parts.complete().to_vec());
-    resumed.update(&content[parts.complete().len() * CHUNK as usize..]);
+    let saved = (parts.complete().to_vec(), parts.open_state());
+    let resumed = ChunkIndexer::resume(first.len() as u64, saved.0, saved.1);
+    let Some(mut resumed) = resumed else { panic!("its own state was refused") };
+    resumed.update(second);
     parts.update(second);
     let index = whole.finish();
     assert_eq!(index.size(), content.len() as u64);
