@@ -1,7 +1,12 @@
 //! Pushes and pulls on real Swift, with static and with dynamic large objects.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
 
-use wharfinger_test_support::{Image, Index, Pipeline, Registry, Style, SwiftCluster, bytes};
+use std::time::Duration;
+
+use wharfinger_test_support::{
+    Client, Digest, Image, Index, Pipeline, Registry, Request, Style, SwiftCluster, bytes, free_port, pause,
+    wait_until,
+};
 
 const PIPELINES: [Pipeline; 2] = [Pipeline::Full, Pipeline::Wikimedia];
 
@@ -57,4 +62,68 @@ fn blobs_of_awkward_sizes_come_back_whole_and_in_ranges() {
         left.retain(|name| name.starts_with("files/wharfinger/v1/uploads/"));
         assert_eq!(left, Vec::<String>::new(), "sessions were left behind");
     }
+}
+
+#[test]
+fn a_body_with_another_digest_never_becomes_an_object() {
+    for pipeline in PIPELINES {
+        let swift = SwiftCluster::shared(pipeline);
+        let registry = registry(swift, "wrong");
+        let api = registry.api();
+        // Small, straight to its name, and in segments.
+        for (size, chunked) in [(1000, false), (6 << 20, false), (6 << 20, true)] {
+            let wanted = Digest::sha256(&bytes(size as u64, size));
+            let session = api.start_upload("app");
+            let other = bytes(1 + size as u64, size);
+            if chunked {
+                let patched = api.patch(&session, 0, &other).expect(202);
+                api.finish(&patched.location(), &wanted.to_string(), b"").expect_error(400, "DIGEST_INVALID");
+            } else {
+                api.finish(&session, &wanted.to_string(), &other).expect_error(400, "DIGEST_INVALID");
+            }
+            api.head(&format!("/v2/app/blobs/{wanted}")).expect(404);
+        }
+        let mut left = swift.list("wrong");
+        left.retain(|name| !name.contains("/probe/"));
+        assert_eq!(left, Vec::<String>::new(), "{pipeline:?}: a refused body left something");
+    }
+}
+
+#[test]
+fn wikimedias_configuration_serves_with_its_redis_dead() {
+    let swift = SwiftCluster::shared(Pipeline::Wikimedia);
+    let (builder, debug, redis) = (Registry::builder(), free_port(), free_port());
+    let file = format!(
+        "version: 0.1\nlog:\n  formatter: json\n  fields:\n    service: docker-registry\nstorage:\n  cache:\n    \
+         blobdescriptor: redis\n  swift:\n    username: {user}\n    password: {key}\n    authurl: {auth}\n    \
+         container: docker_registry_codfw\n  delete:\n    enabled: true\nhttp:\n  addr: 127.0.0.1:{port}\n  \
+         secret: shared\n  headers:\n    X-Content-Type-Options: [nosniff]\n  debug:\n    addr: \
+         127.0.0.1:{debug}\n    prometheus:\n      enabled: true\n      path: /metrics\nredis:\n  addr: \
+         127.0.0.1:{redis}\n  password: hidden\n  db: 0\n  dialtimeout: 100ms\n  readtimeout: 100ms\n  \
+         writetimeout: 300ms\n  pool:\n    maxidle: 16\n    maxactive: 64\n    idletimeout: 300s\nhealth:\n  \
+         storagedriver:\n    enabled: true\n    interval: 1s\n    threshold: 3\n  tcp:\n    - addr: \
+         127.0.0.1:{redis}\n      timeout: 1s\n      interval: 1s\n      threshold: 1\ncatalog:\n  maxentries: \
+         10000\nadmin:\n  socket: {socket}\n",
+        user = swift.user(),
+        key = swift.key(),
+        auth = swift.auth_url(),
+        port = builder.port(),
+        socket = builder.directory().join("admin.sock").display(),
+    );
+    let registry = builder.config_file(&file).allow_log("redis").allow_log("health.tcp").start();
+    let (api, image) = (registry.api(), Image::small(11));
+    api.push_image("wikimedia/mediawiki", "v1", &image);
+    assert_eq!(api.pull("wikimedia/mediawiki", "v1").manifest, image.manifest);
+    let store = || api.get("/health/store").status == 200;
+    wait_until("the probe of Swift to pass", Duration::from_secs(30), store);
+    // Long enough for Distribution to have given up on its Redis.
+    for _ in 0..30 {
+        assert_eq!(api.get("/health/ready").status, 200);
+        assert_eq!(
+            Client::plain(debug).send(&Request::new("GET", "/debug/health")).unwrap().text().trim(),
+            "{}"
+        );
+        pause(Duration::from_millis(100));
+    }
+    api.get("/v2/wikimedia/mediawiki/tags/list").expect(200);
 }
