@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
 
 use wharfinger_test_support::{
-    Corpus, Digest, Pipeline, Place, Side, SwiftCluster, exchange, foreign_upload,
+    Corpus, Digest, Pipeline, Place, Registry, Side, SwiftCluster, bytes, exchange, foreign_upload,
 };
 
 /// The two directions, each in a container of its own; what they leave is the same, object by object.
@@ -45,6 +45,22 @@ fn with_static_large_objects_nothing_is_lost_but_its_collection_leaves_segments(
     assert_eq!(leaked.len(), 1, "the doomed layer was one segment: {leaked:?}");
     assert!(leaked[0].starts_with("segments/wharfinger/v1/uploads/"), "{leaked:?}");
     assert_eq!(theirs.orphans(), Vec::<String>::new());
+}
+
+#[test]
+fn dynamic_large_objects_on_request_do_not_leak_where_static_ones_are_offered() {
+    let swift = SwiftCluster::shared(Pipeline::Full);
+    let container = swift.fresh_container();
+    let registry = Registry::builder().swift(swift, &container).set("storage.swift.objects", "dlo").start();
+    let blob = bytes(5, (5 << 20) + 1);
+    let digest = registry.api().push_chunked("unreferenced", &blob, blob.len());
+    drop(registry);
+    let place = Place::Container(swift, &container);
+    assert!(place.has_blob(&digest));
+    place.garbage_collect();
+    assert!(!place.has_blob(&digest));
+    let left = swift.list(&container).into_iter().filter(|name| name.starts_with("segments/"));
+    assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
 #[test]
