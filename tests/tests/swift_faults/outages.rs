@@ -4,13 +4,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use wharfinger_test_support::{
-    Api, Blob, Image, Registry, Request, Response, Server, SwiftCluster, bytes, wait_until,
+    Api, Blob, Connection, Image, Registry, Request, Response, Server, SwiftCluster, bytes, wait_until,
 };
 
-use super::{SEGMENT, alarms, builder, disturbed};
+use super::{SEGMENT, alarms, builder, disturbed, finish_from_offset, patch_slowly};
 
 /// The longest that a client waits for its 503.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same for a push that was under way: until nothing has moved for ten seconds, by ours or the proxy's clock.
+const MID_PUSH: Duration = Duration::from_secs(15);
 /// The longest until the registry is well after Swift is.
 const RECOVERY: Duration = Duration::from_secs(5);
 
@@ -45,7 +47,7 @@ impl Client {
         let api = registry.api();
         let before = Image::small(seed);
         api.push_image("outage", "v1", &before);
-        let large = Blob::seeded(seed + 1, 3 * SEGMENT + 5);
+        let large = Blob::seeded(seed + 1, 5 * SEGMENT + 5);
         api.push_blob("outage", &large.bytes());
         let session = api.start_upload("outage");
         Client { api, before, large, session }
@@ -87,10 +89,32 @@ impl Client {
     fn finds_only_what_was_acknowledged(&self) {
         let api = &self.api;
         assert_eq!(api.pull("outage", "v1").digest, self.before.digest);
+        // That it could not be read does not mean that it is damaged.
+        api.head(&format!("/v2/outage/blobs/{}", self.large.digest)).expect(200);
         assert!(api.pull_blob("outage", &self.large.digest) == self.large.bytes());
         assert_eq!(api.tags("outage"), ["v1"]);
         assert_eq!(api.catalog(), ["outage"]);
         api.get("/v2/outage/manifests/v2").expect_error(404, "MANIFEST_UNKNOWN");
+    }
+}
+
+/// A pull that has begun when the outage does.
+struct Pull(Connection);
+
+impl Pull {
+    fn begin(client: &Client) -> Pull {
+        let mut connection = client.api.client().connect().unwrap();
+        connection.write(&Request::new("GET", &format!("/v2/outage/blobs/{}", client.large.digest))).unwrap();
+        assert_eq!(connection.read_head().unwrap().status, 200);
+        Pull(connection)
+    }
+
+    /// Either all bytes come, or the connection is broken; what came is right. Returns how much that is.
+    fn ends_honestly(mut self, client: &Client) -> usize {
+        let content = client.large.bytes();
+        let come = self.0.read_some(content.len()).expect("an end without a time-out");
+        assert!(content.starts_with(&come));
+        come.len()
     }
 }
 
@@ -107,34 +131,63 @@ fn outage(swift: &SwiftCluster, seed: u64, begin: impl Fn(), end: impl Fn()) {
         "the request failed",
         "the store fails its probe",
         "an upload that broke off could not be kept",
+        "the answer was broken off",
     ] {
         registry.allow_log(expected);
     }
     wait_until("the first probe", PATIENCE, || store_health(&registry).status == 200);
-    let client = Client::new(&registry, seed);
+    let (client, api) = (Client::new(&registry, seed), registry.api());
     let (before, begun) = (registry.log().len(), Instant::now());
-    begin();
-    client.is_refused_everywhere();
+    let pull = Pull::begin(&client);
+    let first_segment = format!("0-{}", SEGMENT - 1);
+    let pushed = bytes(seed + 2, 3 * SEGMENT);
+    let push = api.start_upload("outage");
+    let answer = patch_slowly(&api, &push, &pushed, SEGMENT / 4, |number| {
+        if number == 5 {
+            wait_until("the first segment to be durable", PATIENCE, || {
+                api.get(&push).expect(204).required("range") == first_segment
+            });
+            begin();
+        }
+    });
+    let answer = answer.expect("an answer, whatever happens to Swift").expect_error(503, "UNAVAILABLE");
+    assert!(
+        answer.header("retry-after").is_some() && begun.elapsed() < MID_PUSH,
+        "after {:?}",
+        begun.elapsed()
+    );
+    let pull = thread::scope(|scope| {
+        let pull = scope.spawn(|| pull.ends_honestly(&client));
+        client.is_refused_everywhere();
+        pull.join().unwrap()
+    });
+    println!("a pull that was under way came to {pull} of {} bytes", client.large.size);
     wait_until("the probe to fail", Duration::from_secs(10), || store_health(&registry).status == 503);
     assert_eq!(store_health(&registry).json()["status"], "failing");
     registry.api().get("/health/ready").expect(200);
     registry.api().get("/health/live").expect(200);
     client.is_refused_everywhere();
     let lines: Vec<String> = alarms(&registry.log()[before..]).iter().map(|line| line.text.clone()).collect();
-    // In ten seconds one of the requests, one of the calls to Swift; and one of the probe.
-    let most = 1 + 2 * (1 + begun.elapsed().as_secs() / 10);
+    // In ten seconds one of the requests, one of the calls to Swift; one of the probe, and one of the broken pull.
+    let most = 2 + 2 * (1 + begun.elapsed().as_secs() / 10);
     assert!(
         (2..=most).contains(&(lines.len() as u64)),
         "{} lines, {most} are enough: {lines:#?}",
         lines.len()
     );
-    assert!(lines.iter().any(|line| line.contains("files/") && line.contains("a storage call failed")));
+    let names = |line: &String| line.contains("a storage call failed") && line.contains(&container);
+    assert!(lines.iter().any(names), "no line says what of Swift failed: {lines:#?}");
     end();
     wait_until("Swift to be back", Duration::from_secs(20), || swift.head(&container, LINK).status == 200);
     wait_until("the registry to be well again", RECOVERY, || {
         client.api.get("/v2/outage/manifests/v1").status == 200 && store_health(&registry).status == 200
     });
     client.finds_only_what_was_acknowledged();
+    // The first segment was durable, and is not sent again.
+    let status = api.get(&push).expect(204);
+    assert_eq!(status.required("range"), first_segment);
+    let digest = finish_from_offset(&api, &push, &pushed);
+    assert!(api.pull_blob("outage", &digest) == pushed);
     // What was refused is done by coming again.
     let target = &client.session;
     let answer =

@@ -4,49 +4,13 @@ use std::thread;
 use std::time::Duration;
 
 use wharfinger_test_support::{
-    Api, Blob, Builder, Digest, HttpError, Image, Pipeline, Registry, Request, Response, Rng, Server,
-    SwiftCluster, bytes, pause, wait_until,
+    Api, Blob, Builder, Digest, Image, Pipeline, Registry, Request, Rng, Server, SwiftCluster, bytes, pause,
+    wait_until,
 };
 
-use super::{SEGMENT, alarms, builder, disturbed};
+use super::{SEGMENT, alarms, builder, disturbed, finish_from_offset, patch_slowly};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A PATCH whose body is written piece by piece, with something happening after each.
-fn patch_slowly(
-    api: &Api,
-    session: &str,
-    content: &[u8],
-    piece: usize,
-    mut after: impl FnMut(usize),
-) -> Result<Response, HttpError> {
-    let mut connection = api.client().connect()?;
-    let head = Request { chunked: true, body: Some(Vec::new()), ..Request::new("PATCH", session) };
-    connection.write_head(&head)?;
-    for (number, part) in content.chunks(piece).enumerate() {
-        let mut chunk = format!("{:x}\r\n", part.len()).into_bytes();
-        chunk.extend_from_slice(part);
-        chunk.extend_from_slice(b"\r\n");
-        if connection.write_bytes(&chunk).is_err() {
-            // The server has answered and closed: the answer is what counts.
-            return connection.read("PATCH");
-        }
-        after(number);
-    }
-    connection.write_bytes(b"0\r\n\r\n")?;
-    connection.read("PATCH")
-}
-
-/// Goes on with an upload where the server says that it stands, and closes it.
-fn finish_from_offset(api: &Api, session: &str, content: &[u8]) -> Digest {
-    let digest = Digest::sha256(content);
-    let status = api.get(session).expect(204);
-    let last: usize = status.required("range").strip_prefix("0-").unwrap().parse().unwrap();
-    let offset = if last == 0 { 0 } else { last + 1 };
-    assert!(offset <= content.len());
-    api.finish(&status.location(), &digest.to_string(), &content[offset..]).expect(201);
-    digest
-}
 
 #[test]
 fn a_proxy_restarted_in_the_middle_of_a_push_costs_no_more_than_a_retry() {

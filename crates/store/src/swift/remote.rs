@@ -145,7 +145,12 @@ impl WholeReader {
                     let problem = format!("{} (broke off at byte {at}: {failure})", blame.source);
                     return damaged(Operation::Read, &self.key, &problem);
                 }
-                _ => {}
+                // With every segment in its place, or out of sight, this is no damage: Swift answers 409 also for a
+                // segment whose server is away.
+                _ => {
+                    let kind = crate::StoreErrorKind::Unavailable;
+                    return crate::StoreError::new(kind, Operation::Read, &self.key, failure);
+                }
             }
         }
         let gone = failure.kind() == ErrorKind::NotFound;
