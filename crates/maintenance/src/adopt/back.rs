@@ -10,7 +10,7 @@ use wharfinger_registry::Registry;
 use wharfinger_store::{Area, Inventory, Result};
 
 use crate::census::{Census, Tally};
-use crate::graph::{Content, Form, Graph, State, View};
+use crate::graph::{Content, Form, Graph, Link, State, View};
 use crate::segments::{self, Mark, mark};
 use crate::{Effort, Finding, Watch};
 
@@ -154,7 +154,7 @@ impl Back {
         let mut children = true;
         for (blob, _) in graph.blobs_of(digest) {
             // Distribution serves what lies under the SHA-256, whichever algorithm the link is for.
-            let target = view.layers.get(&blob).and_then(|link| link.target()).unwrap_or(blob);
+            let target = view.layers.get(&blob).and_then(Link::target).unwrap_or(blob);
             if target.algorithm() != Algorithm::Sha256 {
                 refuse(&target, format!("Distribution serves no blob under {}", target.algorithm().as_str()));
                 children = false;

@@ -8,7 +8,7 @@ use wharfinger_registry::layout;
 use wharfinger_store::{Area, Inventory, Result, Store};
 
 use crate::census::{Census, Foreign, Tally, each_row};
-use crate::graph::{self, Content, Form, Graph, State};
+use crate::graph::{self, Content, Form, Graph, Link, State};
 use crate::prove::{Pace, hash};
 use crate::segments::{self, Named, Orphans};
 use crate::{Effort, Finding, Watch, parallel};
@@ -197,7 +197,7 @@ impl Survey {
             .collect();
         // What is named under another algorithm lies under its SHA-256.
         let links = graph.views.values().flat_map(|view| view.layers.values());
-        let aliased: HashSet<Digest> = links.filter_map(|link| link.target()).collect();
+        let aliased: HashSet<Digest> = links.filter_map(Link::target).collect();
         for (digest, blob) in graph.blobs.iter().filter(|(digest, _)| !graph.manifests.contains_key(digest)) {
             let Some(form) = &blob.form else { continue };
             self.blobs += 1;
