@@ -5,6 +5,7 @@
 //! bytes, then links, then tags, so that a crash leaves nothing half-visible.
 
 pub mod blob;
+mod budget;
 mod cache;
 mod catalog;
 mod damaged;

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use wharfinger_oci::{Digest, RepositoryName};
 use wharfinger_store::{Delete, Durability, Key, Shape, Store};
 
+use crate::budget::{Budget, Held};
 use crate::cache::Caches;
 use crate::catalog::Catalog;
 use crate::damaged::Damaged;
@@ -129,8 +130,8 @@ pub(crate) struct Inner {
     pub(crate) damaged: Damaged,
     /// Whole-blob hashing that requests wait for, e.g. a range of a blob without an index.
     pub(crate) hashing: Hashing,
-    /// The byte budget, one permit a byte.
-    pub(crate) budget: Arc<Semaphore>,
+    /// The byte budget.
+    pub(crate) budget: Budget,
     /// What suits the store.
     pub(crate) shape: Shape,
 }
@@ -147,7 +148,7 @@ const MAX_LINK: usize = 256;
 impl Registry {
     /// A registry over `store`.
     pub fn new(store: Arc<dyn Store>, options: Options) -> Registry {
-        let budget = Arc::new(Semaphore::new(options.buffer_bytes.min(Semaphore::MAX_PERMITS)));
+        let budget = Budget::new(options.buffer_bytes);
         let inner = Inner {
             shape: store.shape(),
             store,
@@ -177,17 +178,20 @@ impl Registry {
 
     /// Waits for a share of the byte budget; those who wait are served in turn.
     pub(crate) async fn share_of_budget(&self, bytes: u64) -> OwnedSemaphorePermit {
-        let most = self.inner.options.buffer_bytes.min(Semaphore::MAX_PERMITS);
-        let wanted = u32::try_from(bytes).unwrap_or(u32::MAX).min(u32::try_from(most).unwrap_or(u32::MAX));
-        match self.inner.budget.clone().acquire_many_owned(wanted).await {
-            Ok(share) => share,
-            Err(_) => unreachable!("the budget is never closed"),
-        }
+        self.inner.budget.share(bytes).await
     }
 
     /// A share of the byte budget, if there is one at once.
     pub(crate) fn try_share_of_budget(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        self.inner.budget.clone().try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()
+        self.inner.budget.try_share(bytes)
+    }
+
+    /// A share of the byte budget for an upload, if there is one at once: what others left behind gives way.
+    pub(crate) fn try_hold(&self, bytes: u64) -> Option<Held> {
+        self.inner.budget.try_hold(bytes).or_else(|| {
+            self.inner.sessions.sweep();
+            self.inner.budget.try_hold(bytes)
+        })
     }
 
     /// Whether a link stands at `key`. Links are few bytes and are read by name each time.

@@ -196,6 +196,11 @@ impl FakeSwift {
         self.cluster.received.lock().clone()
     }
 
+    /// How many requests came in so far: the number of the last one.
+    pub fn request_count(&self) -> u64 {
+        self.cluster.state.lock().requests
+    }
+
     /// The object of that name that a read of the newest would see.
     pub fn peek(&self, container: &str, object: &str) -> Option<Peek> {
         let mut state = self.cluster.state.lock();

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::OwnedSemaphorePermit;
+
+use crate::budget::Held;
 
 use super::session::{Session, SessionId, SessionRef};
 
@@ -25,20 +26,20 @@ pub(crate) struct HotSessions {
 struct Known {
     session: Session,
     /// The share of the byte budget that the held bytes take.
-    share: Option<OwnedSemaphorePermit>,
+    share: Option<Held>,
     at: Instant,
 }
 
 impl HotSessions {
     /// Takes a session out, if it is remembered in the state that the reference names.
-    pub(crate) fn take(&self, reference: SessionRef) -> Option<(Session, Option<OwnedSemaphorePermit>)> {
+    pub(crate) fn take(&self, reference: SessionRef) -> Option<(Session, Option<Held>)> {
         let known = self.known.lock().remove(&reference.id)?;
         let current = reference.generation == Some(known.session.generation) && known.at.elapsed() < LIFE;
         current.then_some((known.session, known.share))
     }
 
     /// Remembers a session whose record was written.
-    pub(crate) fn keep(&self, id: SessionId, session: Session, share: Option<OwnedSemaphorePermit>) {
+    pub(crate) fn keep(&self, id: SessionId, session: Session, share: Option<Held>) {
         let mut known = self.known.lock();
         if known.len() >= MOST {
             known.retain(|_, known| known.at.elapsed() < LIFE);

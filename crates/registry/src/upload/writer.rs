@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use tokio::sync::OwnedSemaphorePermit;
 use wharfinger_oci::{Digest, Hasher, RepositoryName};
 use wharfinger_store::{Delete, Direct, Durability, ObjectData, Staged, StoreError, StoreErrorKind};
 
@@ -12,6 +11,7 @@ use super::session::{Session, SessionId, SessionRef};
 use crate::blob::chunk_index::ChunkIndexer;
 use crate::blob::remote::read_whole;
 use crate::blob::verified::read_pieces;
+use crate::budget::Held;
 use crate::error::{Error, Result};
 use crate::layout;
 use crate::registry::{Mode, Registry};
@@ -50,7 +50,7 @@ struct Open {
     /// Whether bytes go straight to the stage; then none are held.
     streaming: bool,
     held: BytesMut,
-    share: Option<OwnedSemaphorePermit>,
+    share: Option<Held>,
     length: u64,
     /// How many of the bytes the record has; `None` where there is no record.
     recorded: Option<u64>,
@@ -73,7 +73,7 @@ impl UploadWriter {
         registry: Registry,
         name: RepositoryName,
         session: Session,
-        share: Option<OwnedSemaphorePermit>,
+        share: Option<Held>,
         writing: Writing,
     ) -> Result<UploadWriter> {
         let mut open = Open::new(registry, name, session, writing);
@@ -272,11 +272,11 @@ impl Open {
 
     /// Makes room for held bytes, if the byte budget allows it.
     fn grow(&mut self, added: usize) -> bool {
-        let covered = FREE + self.share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let covered = FREE + self.share.as_ref().map_or(0, Held::bytes);
         let wanted = self.held.len() + added;
         if wanted > covered {
             let step = (wanted - covered).max(GROWTH.min(wanted)) as u64;
-            match (self.registry.try_share_of_budget(step), &mut self.share) {
+            match (self.registry.try_hold(step), &mut self.share) {
                 (None, _) => return false,
                 (Some(more), Some(share)) => share.merge(more),
                 (Some(more), share) => *share = Some(more),

@@ -14,8 +14,6 @@ use crate::{Entry, Key, List, Operation, Page, Result, Store, Swift};
 
 /// Rows asked for beyond what is needed, so that those that are not wanted rarely cost a second page.
 const SPARE: usize = 64;
-/// Most rows of one page, where `/info` does not say.
-const LARGEST_PAGE: usize = 10_000;
 
 /// What is looked for directly below a prefix.
 #[derive(Clone, Copy)]
@@ -45,12 +43,13 @@ impl Swift {
         };
         let shallow = matches!(wanted, Wanted::Names { shallow: true });
         let capabilities = inner.client.capabilities().await.ok();
-        let largest = capabilities.and_then(|known| known.listing_limit).unwrap_or(LARGEST_PAGE);
+        // More than the cluster allows would be refused: where that is not known, it decides how much a page has.
+        let largest = capabilities.and_then(|known| known.listing_limit);
         let mut listing = Listing {
             prefix: start.clone(),
             delimiter: shallow.then(|| "/".to_owned()),
             marker: options.after.as_ref().map(|after| format!("{start}{after}")),
-            limit: Some(rows.min(largest)),
+            limit: largest.map(|largest| rows.min(largest)),
             ..Listing::default()
         };
         let mut found = BTreeMap::new();
