@@ -283,7 +283,7 @@ pub(super) fn back(place: &str, report: &WayBack) -> String {
             (0, _) => page.line("  all of it is so"),
             (lies, true) => page.line(format_args!("  not so, and deleted: {lies}")),
             (lies, false) => {
-                page.line(format_args!("  not so: {lies} (--flush-redis deletes these keys alone)"))
+                page.line(format_args!("  not so: {lies} (--flush-redis deletes these keys alone)"));
             }
         }
         page.list(memory.lies.iter());
