@@ -44,31 +44,32 @@ impl Registry {
                 let meta = optional(self.store().head(&key).await)?;
                 touched = touched.max(meta.and_then(|meta| meta.modified));
             }
+            if touched.is_none() && self.inner.shape.remote {
+                // A listing shows a session for a while after it was closed.
+                continue;
+            }
             let old = touched.is_none_or(|at| at.elapsed().unwrap_or_default() >= age);
             match Writing::begin(self, id) {
-                Ok(_writing) if old => {
-                    purged.uploads += 1;
-                    if !dry_run {
-                        self.purge_session(id).await?;
-                    }
-                }
+                Ok(_writing) if old && (dry_run || self.purge_session(id).await?) => purged.uploads += 1,
                 _ => purged.kept += 1,
             }
         }
         Ok(purged)
     }
 
-    /// Drops a session by its record; without one, whatever lies at its place.
-    async fn purge_session(&self, id: SessionId) -> Result<()> {
+    /// Drops a session by its record; without one, whatever lies at its place. On a store elsewhere that may be what a
+    /// blob consists of by now, so there it stays. Says whether the session was dropped.
+    async fn purge_session(&self, id: SessionId) -> Result<bool> {
         match self.read_session(id).await? {
-            Some(session) => self.discard_upload(id, &session).await,
+            Some(session) => self.discard_upload(id, &session).await?,
+            None if self.inner.shape.remote => return Ok(false),
             None => {
                 let nothing = wharfinger_store::Checkpoint::default();
                 self.store().discard(&layout::upload_data(&id), &nothing, None).await?;
                 self.store().delete(&layout::upload_session(&id), Delete { prune_parents: 1 }).await?;
-                Ok(())
             }
         }
+        Ok(true)
     }
 
     /// Distribution's uploads tell their age in `startedat`; one without it is as old as its newest object.
