@@ -95,6 +95,9 @@ pub(crate) struct Session {
     pub(crate) generation: u64,
     /// How far the staged bytes are durable.
     pub(crate) checkpoint: Checkpoint,
+    /// Whether anything was ever staged: perhaps more than the checkpoint tells.
+    #[serde(default)]
+    pub(crate) staging: bool,
     /// State of the hash after all bytes, hex ([`Hasher::midstate`]); empty at the beginning.
     pub(crate) midstate: String,
     /// Checksums of the whole chunks, hex of 4 bytes each, little-endian.
@@ -127,6 +130,7 @@ impl Session {
             algorithm: algorithm.as_str().to_owned(),
             generation: 0,
             checkpoint: Checkpoint::default(),
+            staging: false,
             midstate: String::new(),
             chunks: String::new(),
             open_chunk: 0,

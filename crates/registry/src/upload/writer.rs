@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use wharfinger_oci::{Digest, Hasher, RepositoryName};
-use wharfinger_store::{Delete, Direct, Durability, ObjectData, Staged, StoreError, StoreErrorKind};
+use wharfinger_store::{
+    Delete, Direct, Durability, ObjectData, Operation, Staged, StoreError, StoreErrorKind,
+};
 
 use super::UploadStatus;
 use super::Writing;
@@ -290,8 +292,8 @@ impl Open {
 
     /// From now on bytes go straight to the stage; those that are held go first.
     async fn stream(&mut self) -> Result<()> {
-        let held = std::mem::take(&mut self.held).freeze();
         if self.begin_direct().await? {
+            let held = std::mem::take(&mut self.held).freeze();
             if let Some(direct) = &mut self.direct
                 && !held.is_empty()
             {
@@ -300,11 +302,11 @@ impl Open {
             (self.share, self.streaming) = (None, true);
             return Ok(());
         }
-        if self.recorded.is_none() {
-            // Whatever is staged has to be found by a record.
-            self.put_record().await?;
+        if self.recorded.is_none() || (self.registry.inner.shape.remote && !self.session.staging) {
+            self.record_staging().await?;
         }
         self.open_stage().await?;
+        let held = std::mem::take(&mut self.held).freeze();
         if let Some(staged) = &mut self.staged
             && !held.is_empty()
         {
@@ -374,14 +376,28 @@ impl Open {
         self.put_record().await
     }
 
+    /// Says in the record that something is staged from here on, and changes nothing else: whatever is staged has to be
+    /// found by a record.
+    async fn record_staging(&mut self) -> Result<()> {
+        self.session.staging = true;
+        let held = self.recorded.unwrap_or(0).saturating_sub(self.session.checkpoint.length);
+        let held = usize::try_from(held).unwrap_or(usize::MAX).min(self.held.len());
+        self.put_record_holding(Bytes::copy_from_slice(&self.held[..held])).await
+    }
+
     async fn put_record(&mut self) -> Result<()> {
+        self.put_record_holding(self.held.clone().freeze()).await
+    }
+
+    async fn put_record_holding(&mut self, held: Bytes) -> Result<()> {
+        let recorded = self.session.checkpoint.length + held.len() as u64;
         self.session.next_generation();
-        self.session.held = self.held.clone().freeze();
+        self.session.held = held;
         let record = self.session.encode();
         self.session.held = Bytes::new();
         let key = layout::upload_session(&self.writing.id);
         self.registry.store().put(&key, record, Durability::Synced).await?;
-        self.recorded = Some(self.session.checkpoint.length + self.held.len() as u64);
+        self.recorded = Some(recorded);
         Ok(())
     }
 
@@ -397,14 +413,15 @@ impl Open {
             self.discard().await?;
             return Err(Error::DigestMismatch { expected: digest.into(), found: found.into() });
         }
-        let (registry, size, id) = (self.registry.clone(), self.length, self.writing.id);
+        let (registry, size) = (self.registry.clone(), self.length);
         let data = layout::blob_data(&digest);
         registry.inner.caches.forget(&digest);
+        let mut published = false;
         if let Some(direct) = self.direct.take() {
             registry.put_index(&digest, self.indexer.clone().finish()).await?;
             direct.finish().await?;
         } else if self.staged.is_some() {
-            self.publish(digest).await?;
+            published = self.publish(digest).await?;
         } else {
             let held = std::mem::take(&mut self.held).freeze();
             registry.store().put(&data, held, Durability::Synced).await?;
@@ -415,23 +432,36 @@ impl Open {
         }
         registry.mark_mended(&digest);
         registry.link_blob(&self.name, &digest).await?;
-        if self.recorded.is_some() {
-            registry.store().delete(&layout::upload_session(&id), Delete { prune_parents: 1 }).await?;
+        if let Err(error) = self.put_away(published).await {
+            // The blob is there, and the purge finds the rest by its record.
+            tracing::warn!(session = %self.writing.id, %error, "a closed upload could not be put away");
         }
         Ok(Closing { digest, size })
     }
 
-    /// Makes what is staged visible as `digest`, with its chunk index.
-    async fn publish(&mut self, digest: Digest) -> Result<()> {
+    /// Removes what a closed upload leaves: its record, and what was staged and did not become the blob.
+    async fn put_away(&self, published: bool) -> Result<()> {
+        let id = self.writing.id;
+        if self.recorded.is_none() {
+            return Ok(());
+        }
+        if !published && (self.session.staging || self.session.checkpoint.length > 0) {
+            return self.registry.discard_upload(id, &self.session).await;
+        }
+        self.registry.store().delete(&layout::upload_session(&id), Delete { prune_parents: 1 }).await?;
+        Ok(())
+    }
+
+    /// Makes what is staged visible as `digest`, with its chunk index. False where the store has the blob already.
+    async fn publish(&mut self, digest: Digest) -> Result<bool> {
         if !self.held.is_empty() {
             self.stream().await?;
         }
+        // Dropped where it is not published: the segment that is being written is no object.
         let Some(mut staged) = self.staged.take() else { unreachable!("only staged uploads are published") };
         let registry = self.registry.clone();
         if self.is_kept(&digest, self.length).await? {
-            drop(staged);
-            self.recorded = None;
-            return registry.discard_upload(self.writing.id, &self.session).await;
+            return Ok(false);
         }
         if self.length > registry.small() {
             registry.put_index(&digest, self.indexer.clone().finish()).await?;
@@ -444,18 +474,26 @@ impl Open {
             self.session.set_proofs(&self.hasher, &self.indexer);
             self.put_record().await?;
         }
-        Ok(staged.publish(&layout::blob_data(&digest)).await?)
+        staged.publish(&layout::blob_data(&digest)).await?;
+        Ok(true)
     }
 
     /// Hashes everything again with the algorithm that the client closes with.
     async fn hash_with(&mut self, digest: Digest) -> Result<Digest> {
-        let mut hasher = Hasher::new(digest.algorithm());
+        let (mut hasher, mut indexer) = (Hasher::new(digest.algorithm()), ChunkIndexer::new());
         let staged = self.length - self.held.len() as u64;
         if let Some(stage) = &mut self.staged {
             let content = stage.open().await?.data;
-            (hasher, _) = hash_again(hasher, ChunkIndexer::new(), content, staged).await?;
+            (hasher, indexer) = hash_again(hasher, indexer, content, staged).await?;
         }
         hasher.update(&self.held);
+        indexer.update(&self.held);
+        if indexer.finish() != self.indexer.clone().finish() {
+            // Not what the client sent: it is not told that its digest is wrong.
+            let key = layout::upload_data(&self.writing.id);
+            let reason = "other bytes were read than were written";
+            return Err(StoreError::new(StoreErrorKind::Invalid, Operation::Read, &key, reason).into());
+        }
         Ok(hasher.finish())
     }
 
@@ -507,7 +545,7 @@ async fn hash_again(
             let done = done.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
             return done.map_err(|error| {
                 let key = layout::uploads();
-                wharfinger_store::StoreError::io(wharfinger_store::Operation::Read, &key, error).into()
+                StoreError::io(Operation::Read, &key, error).into()
             });
         }
     }
