@@ -1,12 +1,16 @@
 //! Segments that rot on disk, vanish or shrink: never a clean answer with other bytes, one line that names them, and a
 //! push that mends the blob.
 
+use std::time::Duration;
+
 use wharfinger_test_support::{
     Api, Blob, Client, Digest, DockerRegistry, HttpError, Pipeline, Registry, Request, SwiftCluster, bytes,
-    free_port,
+    free_port, wait_until,
 };
 
 use super::{SEGMENT, builder};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What happens to a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +135,7 @@ fn damage_and_mend(swift: &SwiftCluster, pipeline: Pipeline, harm: Harm, victim:
     let (other, _) = with_metrics(swift, &container);
     let blob = Blob::seeded(7 + victim as u64, 3 * SEGMENT + 5);
     let (content, target) = (blob.bytes(), format!("/v2/damage/blobs/{}", blob.digest));
-    let segments = segments_of(swift, &container, || one.api().push_blob("damage", &content));
+    let segments = segments_of(swift, &container, || one.api().push_chunked("damage", &content, SEGMENT));
     assert_eq!(segments.len(), 4, "{what}: {segments:?}");
     assert!(one.api().pull_blob("damage", &blob.digest) == content);
     harm.apply(swift, &container, &segments[victim]);
@@ -148,7 +152,9 @@ fn damage_and_mend(swift: &SwiftCluster, pipeline: Pipeline, harm: Harm, victim:
     if harm != Harm::Corrupt {
         other.api().head(&target).expect(404);
     }
-    // The client does what a 404 asks for.
+    // The client does what a 404 asks for, as soon as the others are told.
+    let mark = format!("files/wharfinger/v1/damaged/sha256/{}", blob.digest.hex());
+    wait_until("a mark for the others", PATIENCE, || swift.head(&container, &mark).status == 200);
     let mender = if by_other { &other } else { &one };
     mender.api().push_blob("damage", &content);
     for registry in [&one, &other] {
@@ -211,9 +217,14 @@ fn a_damaged_segment_of_what_distribution_wrote_never_makes_a_clean_answer_and_a
 fn a_plain_object_that_rots_never_makes_a_clean_answer_and_a_push_mends_it() {
     let swift = SwiftCluster::shared(Pipeline::Full);
     let container = swift.fresh_container();
-    for (size, harm) in
-        [(50_000, Harm::Corrupt), (50_000, Harm::Shrink), (3 << 20, Harm::Corrupt), (3 << 20, Harm::Vanish)]
-    {
+    for (size, harm) in [
+        (50_000, Harm::Corrupt),
+        (50_000, Harm::Shrink),
+        (3 << 20, Harm::Corrupt),
+        (3 << 20, Harm::Vanish),
+        (3 * SEGMENT, Harm::Corrupt),
+        (3 * SEGMENT, Harm::Shrink),
+    ] {
         let what = format!("{size} bytes, {harm:?}");
         println!("{what}");
         let (registry, _) = with_metrics(swift, &container);

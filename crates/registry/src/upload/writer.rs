@@ -334,8 +334,13 @@ impl Open {
     /// Whether a store elsewhere has the blob whole: its copy stays, since what it consists of would be left behind if
     /// it was replaced.
     async fn is_kept(&self, digest: &Digest, length: u64) -> Result<bool> {
-        let remote = self.registry.inner.shape.remote;
-        Ok(remote && self.registry.stat_data(digest).await? == Some(length))
+        let registry = &self.registry;
+        if !registry.inner.shape.remote || registry.stat_data(digest).await? != Some(length) {
+            return Ok(false);
+        }
+        // Whoever pushes what is there may have been told by another instance that it is damaged.
+        registry.take_mark(*digest).await?;
+        Ok(registry.damage(digest).is_none())
     }
 
     async fn open_stage(&mut self) -> Result<()> {
