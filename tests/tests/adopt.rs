@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use wharfinger_oci::media_type;
 use wharfinger_test_support::{
     Algorithm, Api, Blob, Config, Digest, DockerRegistry, Image, Index, Mark, Pipeline, ProxyRequest,
-    RedisServer, Registry, Style, SwiftCluster, bytes, wharfinger_binary,
+    RedisServer, Registry, Request, Style, SwiftCluster, bytes, wharfinger_binary,
 };
 
 const PIPELINES: [Pipeline; 2] = [Pipeline::Full, Pipeline::Wikimedia];
@@ -150,7 +150,7 @@ fn a_healthy_container_is_told_as_it_is_and_nothing_is_written() {
         let site = Site::new(swift, &container);
         let mark = swift.mark();
         let (code, survey) = site.survey(&["--deep"]);
-        assert_eq!(writes(swift, mark), Vec::<String>::new());
+        assert_eq!(writes(swift, &container, mark), Vec::<String>::new());
         assert_eq!(
             (code, &survey["findings"], &survey["unknown"]),
             (0, &json!([]), &json!([])),
@@ -179,128 +179,136 @@ fn a_healthy_container_is_told_as_it_is_and_nothing_is_written() {
         assert_eq!(survey.pointer("/site/swift/static_large_objects"), Some(&json!(offered)));
         let text = site.adopt(&["--dry-run"]).text;
         assert!(text.contains("Damaged: nothing") && text.contains("2 repositories, 3 tags"), "{text}");
+        assert!(text.contains("container sync        off"), "{text}");
+
+        let to = format!("{}/elsewhere", swift.storage_url());
+        let sync = Request::new("POST", &format!("/{container}")).header("X-Container-Sync-To", &to);
+        swift.send(sync.header("X-Container-Sync-Key", "of the tests")).expect(204);
+        let text = site.adopt(&["--dry-run"]).text;
+        for told in [to.as_str(), "replayed there", "differs from this container's", "replayed here"] {
+            assert!(text.contains(told), "{told} in {text}");
+        }
+        assert!(!text.contains("of the tests"), "the secret is told: {text}");
     }
 }
 
 /// One repository for each kind of damage; each is named, and nothing else is.
 #[test]
 fn each_damage_is_named_and_nothing_else() {
-    for pipeline in PIPELINES {
-        let swift = SwiftCluster::shared(pipeline);
-        let container = swift.fresh_container();
-        let c = container.as_str();
-        let old = DockerRegistry::builder().swift(swift, c).set("storage.swift.chunksize", 1 << 20).start();
-        let api = old.api();
-        let mut expected = BTreeSet::new();
-        let mut expect = |kind: &str, what: String, image: &str| {
-            expected.insert((kind.to_owned(), what, vec![image.to_owned()]));
-        };
-        let push = |name: &str, seed: u64| {
-            // Three segments.
-            let image = Image::of(Style::Docker, "amd64", vec![Blob::layer(seed, (2 << 20) + 500)]);
-            api.push_image(name, "v1", &image);
-            image
-        };
-        push("healthy", 1);
+    let swift = SwiftCluster::shared(Pipeline::Wikimedia);
+    let container = swift.fresh_container();
+    let c = container.as_str();
+    let old = DockerRegistry::builder().swift(swift, c).set("storage.swift.chunksize", 1 << 20).start();
+    let api = old.api();
+    let mut expected = BTreeSet::new();
+    let mut expect = |kind: &str, what: String, image: &str| {
+        expected.insert((kind.to_owned(), what, vec![image.to_owned()]));
+    };
+    let push = |name: &str, seed: u64| {
+        // Three segments.
+        let image = Image::of(Style::Docker, "amd64", vec![Blob::layer(seed, (2 << 20) + 500)]);
+        api.push_image(name, "v1", &image);
+        image
+    };
+    push("healthy", 1);
 
-        let image = push("segment-deleted", 2);
-        let layer = image.layers[0].digest;
-        swift.delete(c, &segment(swift, c, &blob(&layer), 2)).expect(204);
-        expect("blob-damaged", layer.to_string(), "segment-deleted:v1");
+    let image = push("segment-deleted", 2);
+    let layer = image.layers[0].digest;
+    swift.delete(c, &segment(swift, c, &blob(&layer), 2)).expect(204);
+    expect("blob-damaged", layer.to_string(), "segment-deleted:v1");
 
-        let image = push("last-segment-deleted", 3);
-        let layer = image.layers[0].digest;
-        swift.delete(c, &segment(swift, c, &blob(&layer), 3)).expect(204);
-        expect("blob-damaged", layer.to_string(), "last-segment-deleted:v1");
+    let image = push("last-segment-deleted", 3);
+    let layer = image.layers[0].digest;
+    swift.delete(c, &segment(swift, c, &blob(&layer), 3)).expect(204);
+    expect("blob-damaged", layer.to_string(), "last-segment-deleted:v1");
 
-        let image = push("segment-lost-on-disk", 4);
-        let layer = image.layers[0].digest;
-        swift.remove_file(c, &segment(swift, c, &blob(&layer), 1));
-        expect("blob-damaged", layer.to_string(), "segment-lost-on-disk:v1");
+    let image = push("segment-lost-on-disk", 4);
+    let layer = image.layers[0].digest;
+    swift.remove_file(c, &segment(swift, c, &blob(&layer), 1));
+    expect("blob-damaged", layer.to_string(), "segment-lost-on-disk:v1");
 
-        let image = push("all-segments-deleted", 5);
-        let layer = image.layers[0].digest;
-        for number in 1..=3 {
-            swift.delete(c, &segment(swift, c, &blob(&layer), number)).expect(204);
-        }
-        expect("blob-damaged", layer.to_string(), "all-segments-deleted:v1");
-
-        let image = push("blob-deleted", 6);
-        let layer = image.layers[0].digest;
-        swift.delete(c, &blob(&layer)).expect(204);
-        expect("blob-missing", layer.to_string(), "blob-deleted:v1");
-
-        let image = push("layer-unlinked", 7);
-        let layer = image.layers[0].digest;
-        swift.delete(c, &layer_link("layer-unlinked", &layer)).expect(204);
-        expect("blob-unlinked", layer.to_string(), "layer-unlinked:v1");
-
-        let image = push("revision-unlinked", 8);
-        swift.delete(c, &revision_link("revision-unlinked", &image.digest)).expect(204);
-        expect("manifest-unlinked", image.digest.to_string(), "revision-unlinked:v1");
-
-        let image = push("manifest-deleted", 9);
-        swift.delete(c, &blob(&image.digest)).expect(204);
-        expect("manifest-missing", image.digest.to_string(), "manifest-deleted:v1");
-
-        let image = push("manifest-changed", 10);
-        let mut changed = image.manifest.clone();
-        changed[10] ^= 1;
-        swift.put(c, &blob(&image.digest), &changed);
-        expect("manifest-damaged", image.digest.to_string(), "manifest-changed:v1");
-
-        push("tag-link-empty", 11);
-        swift.put(c, &tag_link("tag-link-empty", "v1"), b"");
-        let key = tag_link("tag-link-empty", "v1").replacen("files/", "", 1);
-        expect("link-broken", key, "tag-link-empty:v1");
-
-        let image = push("revision-link-cut", 12);
-        let link = revision_link("revision-link-cut", &image.digest);
-        swift.put(c, &link, &image.digest.to_string().as_bytes()[..20]);
-        expect("link-broken", link.replacen("files/", "", 1), "revision-link-cut:v1");
-
-        push("tag-link-lost", 13);
-        swift.remove_file(c, &tag_link("tag-link-lost", "v1"));
-        let key = tag_link("tag-link-lost", "v1").replacen("files/", "", 1);
-        expect("link-lost", key, "tag-link-lost:v1");
-
-        let index = Index::two_platforms(Style::Oci, 14);
-        api.push_index("child-deleted", "v1", &index);
-        let child = index.images[1].digest;
-        swift.delete(c, &blob(&child)).expect(204);
-        expect("manifest-missing", child.to_string(), "child-deleted:v1");
-
-        let image = push("segment-replaced", 15);
-        let replaced = image.layers[0].digest;
-        let name = segment(swift, c, &blob(&replaced), 2);
-        swift.put(c, &name, &bytes(1, 1 << 20));
-
-        let session = api.start_upload("in-progress");
-        api.patch(&session, 0, &bytes(2, 3000)).expect(202);
-        swift.put(c, "notes.txt", b"foreign");
-        swift.put(c, "files/docker/registry/v2/strange", b"foreign");
-
-        let site = Site::new(swift, c);
-        let mark = swift.mark();
-        let (code, survey) = site.survey(&[]);
-        assert_eq!(writes(swift, mark), Vec::<String>::new());
-        assert_eq!(findings(&survey), expected, "{:#}", survey["findings"]);
-        assert_eq!((code, &survey["unknown"]), (1, &json!([])));
-
-        // The header of this blob is gone; its segments tell whose they are.
-        let orphans = survey["orphans"].as_array().unwrap();
-        assert_eq!(orphans.len(), 1, "{orphans:?}");
-        assert_eq!((&orphans[0]["repository"], &orphans[0]["segments"]), (&json!("blob-deleted"), &json!(3)));
-        let uploads = survey["uploads"].as_array().unwrap();
-        assert_eq!(uploads.len(), 1, "{uploads:?}");
-        assert_eq!((&uploads[0]["repository"], &uploads[0]["bytes"]), (&json!("in-progress"), &json!(3000)));
-        assert_eq!(survey["foreign"]["examples"], json!(["docker/registry/v2/strange", "notes.txt"]));
-
-        // Only its hash shows that a segment of the right length is another one.
-        expected.insert(("blob-damaged".into(), replaced.to_string(), vec!["segment-replaced:v1".into()]));
-        let (code, survey) = site.survey(&["--deep"]);
-        assert_eq!((code, findings(&survey)), (1, expected), "{:#}", survey["findings"]);
+    let image = push("all-segments-deleted", 5);
+    let layer = image.layers[0].digest;
+    for number in 1..=3 {
+        swift.delete(c, &segment(swift, c, &blob(&layer), number)).expect(204);
     }
+    expect("blob-damaged", layer.to_string(), "all-segments-deleted:v1");
+
+    let image = push("blob-deleted", 6);
+    let layer = image.layers[0].digest;
+    swift.delete(c, &blob(&layer)).expect(204);
+    expect("blob-missing", layer.to_string(), "blob-deleted:v1");
+
+    let image = push("layer-unlinked", 7);
+    let layer = image.layers[0].digest;
+    swift.delete(c, &layer_link("layer-unlinked", &layer)).expect(204);
+    expect("blob-unlinked", layer.to_string(), "layer-unlinked:v1");
+
+    let image = push("revision-unlinked", 8);
+    swift.delete(c, &revision_link("revision-unlinked", &image.digest)).expect(204);
+    expect("manifest-unlinked", image.digest.to_string(), "revision-unlinked:v1");
+
+    let image = push("manifest-deleted", 9);
+    swift.delete(c, &blob(&image.digest)).expect(204);
+    expect("manifest-missing", image.digest.to_string(), "manifest-deleted:v1");
+
+    let image = push("manifest-changed", 10);
+    let mut changed = image.manifest.clone();
+    changed[10] ^= 1;
+    swift.put(c, &blob(&image.digest), &changed);
+    expect("manifest-damaged", image.digest.to_string(), "manifest-changed:v1");
+
+    push("tag-link-empty", 11);
+    swift.put(c, &tag_link("tag-link-empty", "v1"), b"");
+    let key = tag_link("tag-link-empty", "v1").replacen("files/", "", 1);
+    expect("link-broken", key, "tag-link-empty:v1");
+
+    let image = push("revision-link-cut", 12);
+    let link = revision_link("revision-link-cut", &image.digest);
+    swift.put(c, &link, &image.digest.to_string().as_bytes()[..20]);
+    expect("link-broken", link.replacen("files/", "", 1), "revision-link-cut:v1");
+
+    push("tag-link-lost", 13);
+    swift.remove_file(c, &tag_link("tag-link-lost", "v1"));
+    let key = tag_link("tag-link-lost", "v1").replacen("files/", "", 1);
+    expect("link-lost", key, "tag-link-lost:v1");
+
+    let index = Index::two_platforms(Style::Oci, 14);
+    api.push_index("child-deleted", "v1", &index);
+    let child = index.images[1].digest;
+    swift.delete(c, &blob(&child)).expect(204);
+    expect("manifest-missing", child.to_string(), "child-deleted:v1");
+
+    let image = push("segment-replaced", 15);
+    let replaced = image.layers[0].digest;
+    let name = segment(swift, c, &blob(&replaced), 2);
+    swift.put(c, &name, &bytes(1, 1 << 20));
+
+    let session = api.start_upload("in-progress");
+    api.patch(&session, 0, &bytes(2, 3000)).expect(202);
+    swift.put(c, "notes.txt", b"foreign");
+    swift.put(c, "files/docker/registry/v2/strange", b"foreign");
+
+    let site = Site::new(swift, c);
+    let mark = swift.mark();
+    let (code, survey) = site.survey(&[]);
+    assert_eq!(writes(swift, &container, mark), Vec::<String>::new());
+    assert_eq!(findings(&survey), expected, "{:#}", survey["findings"]);
+    assert_eq!((code, &survey["unknown"]), (1, &json!([])));
+
+    // The header of this blob is gone; its segments tell whose they are.
+    let orphans = survey["orphans"].as_array().unwrap();
+    assert_eq!(orphans.len(), 1, "{orphans:?}");
+    assert_eq!((&orphans[0]["repository"], &orphans[0]["segments"]), (&json!("blob-deleted"), &json!(3)));
+    let uploads = survey["uploads"].as_array().unwrap();
+    assert_eq!(uploads.len(), 1, "{uploads:?}");
+    assert_eq!((&uploads[0]["repository"], &uploads[0]["bytes"]), (&json!("in-progress"), &json!(3000)));
+    assert_eq!(survey["foreign"]["examples"], json!(["docker/registry/v2/strange", "notes.txt"]));
+
+    // Only its hash shows that a segment of the right length is another one.
+    expected.insert(("blob-damaged".into(), replaced.to_string(), vec!["segment-replaced:v1".into()]));
+    let (code, survey) = site.survey(&["--deep"]);
+    assert_eq!((code, findings(&survey)), (1, expected), "{:#}", survey["findings"]);
 }
 
 /// A manifest that refers to another one, with an empty config.
@@ -323,8 +331,12 @@ fn attach(api: &Api, name: &str, subject: &Image) -> Digest {
     digest
 }
 
-fn writes(swift: &SwiftCluster, mark: Mark) -> Vec<String> {
-    let requests = swift.since(mark).into_iter().filter(ProxyRequest::is_write);
+/// What was changed in a container since `mark`; other tests change others.
+fn writes(swift: &SwiftCluster, container: &str, mark: Mark) -> Vec<String> {
+    let place = format!("/v1/{}/{container}/", swift.account());
+    let here =
+        |request: &ProxyRequest| request.is_write() && format!("{}/", request.path).starts_with(&place);
+    let requests = swift.since(mark).into_iter().filter(here);
     requests.map(|request| format!("{} {}", request.method, request.path)).collect()
 }
 
@@ -342,7 +354,7 @@ fn adoption_writes_proofs_beside_what_is_there_and_nothing_the_second_time() {
         observing.config.set("storage.mode", "observe");
         let mark = swift.mark();
         let refused = observing.adopt(&[]);
-        assert_eq!((refused.code, writes(swift, mark)), (2, vec![]), "{}", refused.errors);
+        assert_eq!((refused.code, writes(swift, &container, mark)), (2, vec![]), "{}", refused.errors);
         assert!(refused.errors.contains("storage.mode is observe"), "{}", refused.errors);
 
         let mark = swift.mark();
@@ -355,7 +367,7 @@ fn adoption_writes_proofs_beside_what_is_there_and_nothing_the_second_time() {
         assert_eq!((&derived["indexed"], &derived["segment_lists"]), (&json!(1), &json!(blobs)));
         assert_eq!((&derived["referrers"], &derived["catalogued"]), (&json!(1), &json!(2)));
         let ours = |write: &String| write.starts_with("PUT") && write.contains("/files/wharfinger/v1/");
-        let written = writes(swift, mark);
+        let written = writes(swift, &container, mark);
         assert!(!written.is_empty() && written.iter().all(ours), "{written:#?}");
         let after = swift.list(&container);
         assert!(before.iter().all(|name| after.contains(name)));
@@ -363,7 +375,7 @@ fn adoption_writes_proofs_beside_what_is_there_and_nothing_the_second_time() {
         let mark = swift.mark();
         let answer = site.adopt(&["--output", "json"]);
         let again = answer.json();
-        assert_eq!((answer.code, writes(swift, mark)), (0, vec![]), "{again:#}");
+        assert_eq!((answer.code, writes(swift, &container, mark)), (0, vec![]), "{again:#}");
         assert_eq!(
             (&again["proved"]["objects"], &again["as_they_are"]["objects"]),
             (&json!(0), &json!(blobs))
@@ -483,7 +495,7 @@ fn distribution_takes_over_again_and_believes_nothing_that_is_gone() {
         assert!(keys > redis.keys() && redis.keys() > 5, "only what is not so is deleted");
         let (code, report) = back(&site, &[]);
         assert_eq!((code, &report["redis"]["lies"]), (0, &json!([])), "{report:#}");
-        assert_eq!(writes(swift, mark), Vec::<String>::new(), "the check wrote to Swift");
+        assert_eq!(writes(swift, &container, mark), Vec::<String>::new(), "the check wrote to Swift");
 
         let old = distribution();
         let api = old.api();
