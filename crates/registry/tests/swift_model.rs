@@ -4,6 +4,11 @@
 //! `WHARFINGER_TEST_SEED` replays one seed, `WHARFINGER_TEST_STEPS` changes how long a run is. What a seed decides is
 //! the setup, the actions and the faults; requests that go side by side may meet the faults in another order.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
+#![allow(clippy::needless_pass_by_value, reason = "an action is used up by being done")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "steps are taken on a thread of their own, no reactor is blocked"
+)]
 
 #[path = "swift_model/action.rs"]
 mod action;

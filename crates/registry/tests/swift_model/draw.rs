@@ -173,9 +173,12 @@ impl Run {
         }
         let index = self.below(self.sessions.len());
         let longer = self.pool.contents[self.sessions[index].upload.content].longer;
-        if self.sessions[index].closing && self.chance(40) && longer.is_some() {
+        if self.sessions[index].closing
+            && self.chance(40)
+            && let Some(longer) = longer
+        {
             // A client that could not close goes on writing instead.
-            self.sessions[index].upload.content = longer.unwrap();
+            self.sessions[index].upload.content = longer;
         }
         let (sure, held) = (self.sessions[index].sure, self.sessions[index].held.is_some());
         let upload = self.sessions[index].upload.clone();
