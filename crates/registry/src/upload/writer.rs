@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use wharfinger_oci::{Digest, Hasher, RepositoryName};
 use wharfinger_store::{
-    Delete, Direct, Durability, ObjectData, Operation, Staged, StoreError, StoreErrorKind,
+    Checkpoint, Delete, Direct, Durability, ObjectData, Operation, Staged, StoreError, StoreErrorKind,
 };
 
 use super::UploadStatus;
@@ -307,13 +307,14 @@ impl Open {
         }
         self.open_stage().await?;
         let held = std::mem::take(&mut self.held).freeze();
+        // From here on they are nowhere else: if this fails, there is nothing to record.
+        self.streaming = true;
         if let Some(staged) = &mut self.staged
             && !held.is_empty()
         {
             staged.write(held).await?;
         }
         self.share = None;
-        self.streaming = true;
         Ok(())
     }
 
@@ -374,11 +375,23 @@ impl Open {
         if self.streaming
             && let Some(staged) = &mut self.staged
         {
-            self.session.checkpoint = staged.checkpoint().await?;
+            let checkpoint = staged.checkpoint().await?;
+            self.ensure_whole(&checkpoint)?;
+            self.session.checkpoint = checkpoint;
             self.streaming = false;
         }
         self.session.set_proofs(&self.hasher, &self.indexer);
         self.put_record().await
+    }
+
+    /// Whether everything that was hashed is staged, as it is unless a write has failed.
+    fn ensure_whole(&self, checkpoint: &Checkpoint) -> Result<()> {
+        if checkpoint.length == self.length {
+            return Ok(());
+        }
+        let key = layout::upload_data(&self.writing.id);
+        let reason = "bytes were lost on their way to the store; go on at the last checkpoint";
+        Err(StoreError::new(StoreErrorKind::Unavailable, Operation::Checkpoint, &key, reason).into())
     }
 
     /// Says in the record that something is staged from here on, and changes nothing else: whatever is staged has to be
@@ -472,6 +485,7 @@ impl Open {
             registry.put_index(&digest, self.indexer.clone().finish()).await?;
         }
         let checkpoint = staged.checkpoint().await?;
+        self.ensure_whole(&checkpoint)?;
         if !checkpoint.parts.is_empty() {
             // From here on the parts may belong to the blob, and whoever drops this session has to look.
             self.session.checkpoint = checkpoint;
