@@ -185,6 +185,32 @@ fn a_damaged_segment_of_a_dynamic_large_object_never_makes_a_clean_answer_and_a_
 }
 
 #[test]
+fn a_push_through_an_instance_that_has_not_heard_of_the_damage_mends_it_too() {
+    for pipeline in [Pipeline::Full, Pipeline::Wikimedia] {
+        let swift = SwiftCluster::shared(pipeline);
+        let container = swift.fresh_container();
+        let ((one, _), (other, _)) = (with_metrics(swift, &container), with_metrics(swift, &container));
+        let blob = Blob::seeded(70, 3 * SEGMENT);
+        let (content, target) = (blob.bytes(), format!("/v2/unheard/blobs/{}", blob.digest));
+        let push = || one.api().push_chunked("unheard", &content, SEGMENT);
+        let segments = segments_of(swift, &container, push);
+        swift.corrupt(&container, &segments[1]);
+        // Only what lies around the wrong byte is read: Swift itself does not notice.
+        let middle = SEGMENT * 3 / 2;
+        let range = format!("bytes={middle}-{}", middle + 10);
+        one.api().with_header("Range", &range).get(&target).expect(500);
+        assert_told(&one, &blob.digest, &segments[1]);
+        let mark = format!("files/wharfinger/v1/damaged/sha256/{}", blob.digest.hex());
+        wait_until("a mark for the others", PATIENCE, || swift.head(&container, &mark).status == 200);
+        other.api().push_blob("unheard", &content);
+        for registry in [&one, &other] {
+            registry.api().head(&target).expect(200);
+            assert!(registry.api().pull_blob("unheard", &blob.digest) == content, "{pipeline:?}");
+        }
+    }
+}
+
+#[test]
 fn a_damaged_segment_of_what_distribution_wrote_never_makes_a_clean_answer_and_a_push_mends_it() {
     let swift = SwiftCluster::shared(Pipeline::Wikimedia);
     let container = swift.fresh_container();

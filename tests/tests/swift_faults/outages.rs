@@ -144,7 +144,7 @@ fn outage(swift: &SwiftCluster, seed: u64, begin: impl Fn(), end: impl Fn()) {
     let push = api.start_upload("outage");
     let answer = patch_slowly(&api, &push, &pushed, SEGMENT / 4, |number| {
         if number == 5 {
-            wait_until("the first segment to be durable", PATIENCE, || {
+            wait_until("the first segment to be durable", Duration::from_secs(30), || {
                 api.get(&push).expect(204).required("range") == first_segment
             });
             begin();
