@@ -10,9 +10,7 @@ pub(crate) async fn each<'a, T, R, F>(items: Vec<T>, limit: usize, watch: &dyn W
 where
     F: Fn(T) -> BoxFuture<'a, R>,
 {
-    // Boxed one by one, since the compiler cannot see that the futures of a borrowed iterator are `Send`.
-    let work: Vec<BoxFuture<'a, R>> = items.into_iter().map(work).collect();
-    let mut running = stream::iter(work).buffer_unordered(limit.max(1));
+    let mut running = stream::iter(items).map(work).buffer_unordered(limit.max(1));
     let mut results = Vec::new();
     while let Some(result) = running.next().await {
         watch.advance(1);
