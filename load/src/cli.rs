@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::measure::Measure;
+use crate::swift::Sizes;
 use crate::target::Layout;
 
 /// Measures registries of this machine and verifies what they answer
@@ -23,6 +24,9 @@ const EXAMPLES: &str = "Examples:
   # A quick look at small requests
   wharfinger-load compare --wharfinger target/release/wharfinger --only manifest,head,blob-1k --quick
 
+  # On a real OpenStack Swift that it starts
+  wharfinger-load swift --wharfinger target/release/wharfinger --quick
+
   # A registry that already runs
   wharfinger-load drive http://127.0.0.1:5000 --measure manifest-tag,push-post-put --pid 4711
 
@@ -33,6 +37,8 @@ Build it with `cargo build --release -p wharfinger-load`. Only loopback addresse
 pub(crate) enum Command {
     /// Start wharfinger, docker-registry and nginx and measure them in turn
     Compare(CompareArgs),
+    /// Start OpenStack Swift, and wharfinger and docker-registry on it, and measure them in turn
+    Swift(SwiftArgs),
     /// Measure a registry that already runs
     Drive(DriveArgs),
 }
@@ -87,6 +93,49 @@ const COMPARE_EXAMPLES: &str = "Examples:
   wharfinger-load compare --only push --rounds 3            # nginx and docker-registry alone
   wharfinger-load compare --wharfinger ./wharfinger --skip docker-registry --only memory";
 
+/// Arguments of `swift`.
+#[derive(Args)]
+#[command(after_help = SWIFT_EXAMPLES)]
+pub(crate) struct SwiftArgs {
+    /// The wharfinger program
+    #[arg(long, value_name = "PATH")]
+    pub(crate) wharfinger: PathBuf,
+    /// The docker-registry program (Debian package docker-registry)
+    #[arg(long, value_name = "PATH", default_value = "/usr/bin/docker-registry")]
+    pub(crate) docker_registry: PathBuf,
+    /// Rounds over all servers per measure [default: 3, with --quick 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=50))]
+    rounds: Option<u8>,
+    /// One round with little content, to see that everything works
+    #[arg(long)]
+    quick: bool,
+    /// Only measures whose names contain one of these, separated by commas
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) only: Option<String>,
+    /// Tags of the long list [default: 10000, with --quick 400]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(300..=10_000))]
+    tags: Option<u16>,
+    /// Directory for Swift's objects; needs 9 GB free, and extended attributes, which a tmpfs has
+    #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
+    pub(crate) stores: PathBuf,
+    /// Write all figures as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write the section on Swift into the benchmarks page
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Remarks that become part of the section when the file is there
+    #[arg(long, value_name = "FILE", default_value = "docs/reference/benchmarks-swift-notes.md")]
+    pub(crate) notes: PathBuf,
+}
+
+const SWIFT_EXAMPLES: &str = "Examples:
+  wharfinger-load swift --wharfinger target/release/wharfinger --markdown docs/reference/benchmarks.md
+  wharfinger-load swift --wharfinger target/release/wharfinger --only push,pull --rounds 5
+  wharfinger-load swift --wharfinger ./wharfinger --quick --only memory
+
+It needs Debian's swift-proxy, swift-account, swift-container, swift-object, memcached, docker-registry and skopeo.";
+
 /// Arguments of `drive`.
 #[derive(Args)]
 #[command(after_help = DRIVE_EXAMPLES)]
@@ -131,6 +180,19 @@ impl CompareArgs {
     /// Seconds per small-request measure.
     pub(crate) fn seconds(&self) -> f64 {
         self.seconds.unwrap_or(if self.quick { 1.0 } else { 3.0 })
+    }
+}
+
+impl SwiftArgs {
+    /// Rounds to run.
+    pub(crate) fn rounds(&self) -> usize {
+        usize::from(self.rounds.unwrap_or(if self.quick { 1 } else { 3 }))
+    }
+
+    /// How much of everything.
+    pub(crate) fn sizes(&self) -> Sizes {
+        let sizes = if self.quick { Sizes::quick() } else { Sizes::full() };
+        Sizes { tags: self.tags.map_or(sizes.tags, usize::from), ..sizes }
     }
 }
 

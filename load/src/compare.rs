@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::ValueEnum;
 
 use crate::children;
 use crate::content::Corpus;
@@ -43,7 +44,7 @@ impl Comparison {
     /// Runs everything. A peer that fails a measure is left out of it and noted.
     pub(crate) fn run(&self) -> Result<Results> {
         proc::raise_open_files(4_096)?;
-        check_space(&self.directory)?;
+        check_space(&self.directory, NEEDED_SPACE)?;
         let stores = tempfile::Builder::new()
             .prefix("wharfinger-load-")
             .tempdir_in(&self.directory)
@@ -88,16 +89,16 @@ impl Comparison {
             // Each round begins with another peer, so that none always runs after the heaviest.
             peers.rotate_left(1);
             for peer in peers.iter_mut().filter(|peer| measure.fits(peer.kind.layout())) {
-                if results.failed(measure, peer.kind) {
+                if results.runs.failed(measure, peer.kind) {
                     continue;
                 }
                 let step = format!("{}, round {} of {}", peer.kind.name(), round + 1, self.rounds);
                 progress.step(&measure.name(), &step);
                 match self.run_once(measure, peer, corpus, round == 0) {
-                    Ok(figures) => results.add(measure, peer.kind, figures),
+                    Ok(figures) => results.runs.add(measure, peer.kind, figures),
                     Err(e) => {
                         progress.note(&format!("{}: {} failed: {e:#}", measure.name(), peer.kind.name()));
-                        results.fail(measure, peer.kind, format!("{e:#}"));
+                        results.runs.fail(measure, peer.kind, format!("{e:#}"));
                         peer.stop();
                     }
                 }
@@ -171,27 +172,29 @@ fn warm_memory(directory: &Path, bytes: usize) -> Result<()> {
     written.and(removed).with_context(|| format!("touching memory through {}", path.display()))
 }
 
-fn check_space(directory: &Path) -> Result<()> {
+/// Refuses a directory with less than `needed` bytes free.
+pub(crate) fn check_space(directory: &Path, needed: u64) -> Result<()> {
     let stat = rustix::fs::statvfs(directory)
         .with_context(|| format!("{}: no such directory", directory.display()))?;
     let free = stat.f_bavail * stat.f_frsize;
-    if free < NEEDED_SPACE {
+    if free < needed {
         bail!(
             "{} has {} MB free and the stores need {} MB: give another directory with --stores",
             directory.display(),
             free / 1_000_000,
-            NEEDED_SPACE / 1_000_000
+            needed / 1_000_000
         );
     }
     Ok(())
 }
 
 /// The measures whose names contain one of the comma-separated `patterns`; all without patterns.
-pub(crate) fn select(patterns: Option<&str>) -> Result<Vec<Measure>> {
-    let Some(patterns) = patterns else { return Ok(Measure::all().to_vec()) };
-    let matches = |measure: &&Measure| patterns.split(',').any(|p| measure.name().contains(p.trim()));
-    let selected: Vec<Measure> = Measure::all().iter().filter(matches).copied().collect();
-    let names = || Measure::all().iter().map(|m| m.name()).collect::<Vec<_>>().join(", ");
+pub(crate) fn select<M: ValueEnum + Clone>(patterns: Option<&str>) -> Result<Vec<M>> {
+    let all = M::value_variants();
+    let Some(patterns) = patterns else { return Ok(all.to_vec()) };
+    let matches = |measure: &&M| patterns.split(',').any(|p| measure::name(*measure).contains(p.trim()));
+    let selected: Vec<M> = all.iter().filter(matches).cloned().collect();
+    let names = || all.iter().map(measure::name).collect::<Vec<_>>().join(", ");
     ensure!(!selected.is_empty(), "no measure's name contains {patterns:?}; there are: {}", names());
     Ok(selected)
 }
@@ -202,9 +205,12 @@ mod tests {
 
     #[test]
     fn measures_are_selected_by_parts_of_their_names() {
-        assert_eq!(select(Some("push-1k,ready")).unwrap(), [Measure::Push1k, Measure::Ready]);
-        assert_eq!(select(Some("manifest")).unwrap(), [Measure::ManifestTag, Measure::ManifestDigest]);
-        assert_eq!(select(None).unwrap().len(), Measure::all().len());
-        assert!(select(Some("nothing")).is_err());
+        assert_eq!(select::<Measure>(Some("push-1k,ready")).unwrap(), [Measure::Push1k, Measure::Ready]);
+        assert_eq!(
+            select::<Measure>(Some("manifest")).unwrap(),
+            [Measure::ManifestTag, Measure::ManifestDigest]
+        );
+        assert_eq!(select::<Measure>(None).unwrap().len(), Measure::all().len());
+        assert!(select::<Measure>(Some("nothing")).is_err());
     }
 }

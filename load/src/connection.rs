@@ -79,18 +79,29 @@ impl Connection {
         Ok(answer)
     }
 
-    /// GETs `path` and compares every byte with `expected` as it arrives.
-    pub(crate) fn download(&mut self, path: &str, expected: &[u8]) -> Result<()> {
+    /// GETs `path` and compares every byte with `expected`, which is given in its parts, as it arrives.
+    pub(crate) fn download(&mut self, path: &str, headers: &str, expected: &[&[u8]]) -> Result<()> {
+        let mut parts = expected.iter().copied();
+        let mut left: &[u8] = &[];
         let mut offset = 0;
-        self.send("GET", path, "", &[])?;
-        let answer = self.receive(false, |part| {
-            let same = expected.get(offset..offset + part.len()).is_some_and(|e| e == part);
-            ensure!(same, "GET {path}: the body differs from what was pushed at or after byte {offset}");
-            offset += part.len();
+        self.send("GET", path, headers, &[])?;
+        let answer = self.receive(false, |mut came| {
+            while !came.is_empty() {
+                while left.is_empty() {
+                    left =
+                        parts.next().with_context(|| format!("GET {path}: more than {offset} bytes came"))?;
+                }
+                let (now, later) = came.split_at(came.len().min(left.len()));
+                let same = now == &left[..now.len()];
+                ensure!(same, "GET {path}: the body differs from what was pushed at or after byte {offset}");
+                (came, left) = (later, &left[now.len()..]);
+                offset += now.len();
+            }
             Ok(())
         })?;
         answer.expect(200, path)?;
-        ensure!(offset == expected.len(), "GET {path}: {offset} of {} bytes came", expected.len());
+        let size: usize = expected.iter().map(|part| part.len()).sum();
+        ensure!(offset == size, "GET {path}: {offset} of {size} bytes came");
         Ok(())
     }
 
@@ -258,10 +269,13 @@ mod tests {
     #[test]
     fn a_download_is_compared_byte_for_byte() {
         let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde";
-        assert!(served(answer, 2).download("/", b"abcde").is_ok());
-        assert!(served(answer, 2).download("/", b"abcdf").is_err());
-        assert!(served(answer, 2).download("/", b"abcd").is_err());
-        assert!(served(answer, 2).download("/", b"abcdef").is_err());
+        for parts in [&[&b"abcde"[..]][..], &[b"a", b"", b"bcd", b"e"]] {
+            assert!(served(answer, 2).download("/", "", parts).is_ok());
+        }
+        for wrong in [&b"abcdf"[..], b"abcd", b"abcdef"] {
+            assert!(served(answer, 2).download("/", "", &[wrong]).is_err());
+        }
+        assert!(served(answer, 2).download("/", "", &[b"abc", b"d", b"f"]).is_err());
     }
 
     #[test]

@@ -38,8 +38,8 @@ impl Content {
     }
 }
 
-/// xorshift64*: quick, and good enough to be incompressible.
-fn random_bytes(size: usize, seed: u64) -> Vec<u8> {
+/// `size` bytes that do not compress, the same for the same seed (xorshift64*).
+pub(crate) fn random_bytes(size: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut bytes = Vec::with_capacity(size + 8);
     while bytes.len() < size {

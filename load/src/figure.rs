@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 /// One kind of figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Figure {
+    /// Wall time of one push or pull.
+    Seconds,
+    /// Wall time of the pull after that.
+    NextSeconds,
+    /// Requests that reached Swift, for one push, pull or page.
+    SwiftRequests,
     /// Answers per second.
     RequestsPerSecond,
     /// Median latency.
@@ -19,6 +25,8 @@ pub(crate) enum Figure {
     MbPerSecond,
     /// Server CPU per gigabyte (10^9).
     CpuSPerGb,
+    /// Peak `RssAnon` above what it was before, for each stream.
+    MibPerStream,
     /// Blobs per second.
     BlobsPerSecond,
     /// Server CPU per blob.
@@ -59,6 +67,10 @@ impl Figure {
             F::ClientCpuUsPerRequest => "client CPU us/request",
             F::MbPerSecond => "MB/s",
             F::CpuSPerGb => "server CPU s/GB",
+            F::Seconds => "s",
+            F::NextSeconds => "s, the next time",
+            F::SwiftRequests => "requests to Swift",
+            F::MibPerStream => "MiB per stream",
             F::BlobsPerSecond => "blobs/s",
             F::CpuMsPerBlob => "server CPU ms/blob",
             F::PageMs => "ms/page",
@@ -85,6 +97,11 @@ impl Figure {
             key.extend(character.to_lowercase());
         }
         key
+    }
+
+    /// Whether more is better.
+    pub(crate) fn is_rate(self) -> bool {
+        matches!(self, Figure::RequestsPerSecond | Figure::MbPerSecond | Figure::BlobsPerSecond)
     }
 
     /// Whether a ratio to nginx says anything.

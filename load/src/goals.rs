@@ -114,15 +114,16 @@ impl Goal {
 
     fn value(&self, results: &Results, kind: Kind) -> Option<Spread> {
         match self.against {
-            Against::Absolute => results.spread(self.measure, kind, self.figure),
+            Against::Absolute => results.runs.spread(self.measure, kind, self.figure),
             // A peer is not set against itself.
             Against::Peer(base) if base == kind => results
+                .runs
                 .spread(self.measure, kind, self.figure)
                 .map(|_| Spread { median: 1.0, min: 1.0, max: 1.0 }),
-            Against::Peer(base) => results.ratio(self.measure, kind, base, self.figure),
+            Against::Peer(base) => results.runs.ratio(self.measure, kind, base, self.figure),
             Against::PushFloor => {
                 let floor = results.push_floor(self.measure);
-                stats::ratio(&results.series(self.measure, kind, self.figure), &floor)
+                stats::ratio(&results.runs.series(self.measure, kind, self.figure), &floor)
             }
         }
     }
@@ -136,7 +137,7 @@ mod tests {
     fn add(results: &mut Results, kind: Kind, value: f64) {
         let mut figures = Figures::default();
         figures.set(Figure::CpuSPerGb, value);
-        results.add(Measure::PushPostPut, kind, figures);
+        results.runs.add(Measure::PushPostPut, kind, figures);
     }
 
     #[test]

@@ -17,16 +17,18 @@ mod progress;
 mod report;
 mod results;
 mod stats;
+mod swift;
 mod target;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
-use crate::cli::{Cli, Command, CompareArgs, DriveArgs};
+use crate::cli::{Cli, Command, CompareArgs, DriveArgs, SwiftArgs};
 use crate::compare::Comparison;
 use crate::content::Corpus;
 use crate::measure::Settings;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = end_children_when_interrupted().and_then(|()| match cli.command {
         Command::Compare(args) => compare(&args),
+        Command::Swift(args) => swift(&args),
         Command::Drive(args) => drive(&args),
     });
     match outcome {
@@ -87,14 +90,7 @@ fn compare(args: &CompareArgs) -> Result<()> {
         if args.skip.iter().any(|name| name == kind.name()) {
             continue;
         }
-        let binary = fs::canonicalize(&binary).with_context(|| {
-            format!(
-                "{}: no such program (needed for {}; leave it out with --skip)",
-                binary.display(),
-                kind.name()
-            )
-        })?;
-        found.push((kind, binary));
+        found.push((kind, find(kind, &binary).context("it may be left out with --skip")?));
     }
     anyhow::ensure!(!found.is_empty(), "every server is left out");
     let settings = Settings { connections: args.connections, time: Duration::from_secs_f64(args.seconds()) };
@@ -109,16 +105,54 @@ fn compare(args: &CompareArgs) -> Result<()> {
     let results = comparison.run()?;
     print!("{}", report::terminal::render(&results));
     if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&report::json::render(&results))?;
-        fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))?;
+        write_json(path, &report::json::render(&results))?;
     }
     if let Some(path) = &args.markdown {
         let notes = fs::read_to_string(&args.notes).ok();
-        let page = report::markdown::render(&results, notes.as_deref());
+        let old = fs::read_to_string(path).unwrap_or_default();
+        let page = report::section::keep(report::markdown::render(&results, notes.as_deref()), &old);
         fs::write(path, page).with_context(|| format!("writing {}", path.display()))?;
     }
     // Another server's failure is a result; ours is an error.
-    let failed = results.failures.keys().filter(|(_, kind)| *kind == Kind::Wharfinger).count();
+    let failed = results.runs.failures.keys().filter(|(_, kind)| *kind == Kind::Wharfinger).count();
+    anyhow::ensure!(failed == 0, "wharfinger failed {failed} measure(s), see above");
+    Ok(())
+}
+
+/// The program's full path: servers are started in directories of their own.
+fn find(kind: Kind, binary: &Path) -> Result<PathBuf> {
+    fs::canonicalize(binary)
+        .with_context(|| format!("{}: no such program (needed for {})", binary.display(), kind.name()))
+}
+
+fn write_json(path: &Path, value: &serde_json::Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)?;
+    fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))
+}
+
+fn swift(args: &SwiftArgs) -> Result<()> {
+    let peers = [(Kind::Docker, &args.docker_registry), (Kind::Wharfinger, &args.wharfinger)];
+    let binaries = peers.into_iter().map(|(kind, binary)| Ok((kind, find(kind, binary)?)));
+    let plan = swift::Plan {
+        binaries: binaries.collect::<Result<_>>()?,
+        measures: compare::select(args.only.as_deref())?,
+        rounds: args.rounds(),
+        sizes: args.sizes(),
+        directory: args.stores.clone(),
+        command: cli::command_line(),
+    };
+    let results = plan.run()?;
+    print!("{}", swift::report::terminal(&results));
+    if let Some(path) = &args.json {
+        write_json(path, &swift::report::json(&results))?;
+    }
+    if let Some(path) = &args.markdown {
+        let notes = fs::read_to_string(&args.notes).ok();
+        let old = fs::read_to_string(path).unwrap_or_else(|_| "# Benchmarks\n".to_owned());
+        let page = report::section::put(&old, &swift::report::section(&results, notes.as_deref()));
+        fs::write(path, page).with_context(|| format!("writing {}", path.display()))?;
+    }
+    let failed = results.runs.failures.keys().filter(|(_, kind)| *kind == Kind::Wharfinger).count();
     anyhow::ensure!(failed == 0, "wharfinger failed {failed} measure(s), see above");
     Ok(())
 }

@@ -96,7 +96,7 @@ impl Measure {
 
     /// The name on the command line.
     pub(crate) fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+        name(&self)
     }
 
     /// The description.
@@ -197,8 +197,8 @@ impl Measure {
             M::PushChunks5m => push(target, PushStyle::Chunks, 1, 4),
             M::PushParallel8 => push(target, PushStyle::PostPut, 8, 1),
             M::Push1k => push_small(target, settings),
-            M::TagsPage => list_pages(target, pages::List::Tags),
-            M::CatalogPage => list_pages(target, pages::List::Catalog),
+            M::TagsPage => list_pages(target, pages::List::Tags(pages::TAGS)),
+            M::CatalogPage => list_pages(target, pages::List::Catalog(pages::REPOSITORIES)),
             M::MemoryFast200 => memory_figures(target, &corpus.medium, 200, None),
             M::MemorySlow1000 => {
                 let pace = memory::Pace { rate: 100_000, time: Duration::from_secs(8) };
@@ -210,6 +210,11 @@ impl Measure {
     }
 }
 
+/// The name of a measure on the command line.
+pub(crate) fn name<M: ValueEnum>(measure: &M) -> String {
+    measure.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
 /// The header line that asks for our manifest's type; docker-registry converts without it.
 pub(crate) fn accept() -> String {
     format!("Accept: {MANIFEST_TYPE}\r\n")
@@ -219,7 +224,8 @@ fn cpu(target: &Target) -> Result<Option<Duration>> {
     target.processes.as_ref().map(ProcessTree::cpu).transpose()
 }
 
-fn small_requests(
+/// GETs or HEADs of one path, as many as the server answers in the time.
+pub(crate) fn small_requests(
     target: &Target,
     settings: &Settings,
     method: &str,

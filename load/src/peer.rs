@@ -19,6 +19,8 @@ use crate::target::{Layout, Target};
 pub(crate) enum Kind {
     /// Plain files behind nginx: what the machine can do.
     Nginx,
+    /// OpenStack Swift, asked directly; the Swift comparison starts it.
+    Swift,
     /// Debian's docker-registry.
     Docker,
     /// Ours.
@@ -30,6 +32,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Nginx => "nginx",
+            Kind::Swift => "Swift itself",
             Kind::Docker => "docker-registry",
             Kind::Wharfinger => "wharfinger",
         }
@@ -72,15 +75,7 @@ impl Peer {
 
     /// What the server says about its version, on one line.
     pub(crate) fn version(&self) -> String {
-        let flag = if self.kind == Kind::Nginx { "-v" } else { "--version" };
-        let Ok(output) = Command::new(&self.binary).arg(flag).stdin(Stdio::null()).output() else {
-            return "unknown".to_owned();
-        };
-        let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8_lossy(&text);
-        let line = text.lines().next().unwrap_or("unknown").trim_start_matches("nginx version: ");
-        // docker-registry begins with the path that it was started by.
-        line.split_whitespace().map(last_part).collect::<Vec<_>>().join(" ")
+        version(self.kind, &self.binary)
     }
 
     /// The running server on `store`; starts it when it is not running so.
@@ -103,21 +98,7 @@ impl Peer {
         fs::create_dir_all(&root)?;
         let address = free_address()?;
         let mut command = self.command(&root, address)?;
-        let log_path = self.directory.join("log");
-        let log = fs::File::create(&log_path)?;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let begin = Instant::now();
-        let mut running = Running::start(&mut command)?;
-        while !answers(address, self.kind) {
-            let ended = running.ended();
-            if ended.is_some() || begin.elapsed() > START_LIMIT {
-                let log = fs::read_to_string(&log_path).unwrap_or_default();
-                let how = ended.map_or("does not answer".to_owned(), |status| format!("ended ({status})"));
-                bail!("{} {how} after its start; it said:\n{}", self.kind.name(), log.trim());
-            }
-            crate::pause(Duration::from_micros(200));
-        }
-        let ready = begin.elapsed();
+        let (running, ready) = launch(self.kind, &mut command, address, &self.directory.join("log"))?;
         // nginx's master listens before both workers are there.
         if self.kind == Kind::Nginx {
             crate::pause(Duration::from_millis(50));
@@ -169,7 +150,44 @@ impl Peer {
     }
 }
 
-fn free_address() -> Result<SocketAddr> {
+/// What a program says about its version, on one line.
+pub(crate) fn version(kind: Kind, binary: &Path) -> String {
+    let flag = if kind == Kind::Nginx { "-v" } else { "--version" };
+    let Ok(output) = Command::new(binary).arg(flag).stdin(Stdio::null()).output() else {
+        return "unknown".to_owned();
+    };
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().next().unwrap_or("unknown").trim_start_matches("nginx version: ");
+    // docker-registry begins with the path that it was started by.
+    line.split_whitespace().map(last_part).collect::<Vec<_>>().join(" ")
+}
+
+/// Starts a server and waits for its first answer; gives the time that this took.
+pub(crate) fn launch(
+    kind: Kind,
+    command: &mut Command,
+    address: SocketAddr,
+    log_path: &Path,
+) -> Result<(Running, Duration)> {
+    let log = fs::File::create(log_path)?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    let begin = Instant::now();
+    let mut running = Running::start(command)?;
+    while !answers(address, kind) {
+        let ended = running.ended();
+        if ended.is_some() || begin.elapsed() > START_LIMIT {
+            let log = fs::read_to_string(log_path).unwrap_or_default();
+            let how = ended.map_or("does not answer".to_owned(), |status| format!("ended ({status})"));
+            bail!("{} {how} after its start; it said:\n{}", kind.name(), log.trim());
+        }
+        crate::pause(Duration::from_micros(200));
+    }
+    Ok((running, begin.elapsed()))
+}
+
+/// A loopback address that was free a moment ago.
+pub(crate) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
     Ok(listener.local_addr()?)
 }

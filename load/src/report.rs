@@ -2,6 +2,7 @@
 
 pub(crate) mod json;
 pub(crate) mod markdown;
+pub(crate) mod section;
 pub(crate) mod terminal;
 
 use crate::figure::{Figure, number};
@@ -12,8 +13,8 @@ use crate::stats::Spread;
 
 /// One cell: the median, and below nginx's column the ratio to it with its range.
 pub(crate) fn cell(results: &Results, measure: Measure, kind: Kind, figure: Figure) -> String {
-    let Some(spread) = results.spread(measure, kind, figure) else {
-        let failed = results.failed(measure, kind);
+    let Some(spread) = results.runs.spread(measure, kind, figure) else {
+        let failed = results.runs.failed(measure, kind);
         return if failed { "failed".to_owned() } else { "-".to_owned() };
     };
     if figure == Figure::WholeListSent {
@@ -23,7 +24,7 @@ pub(crate) fn cell(results: &Results, measure: Measure, kind: Kind, figure: Figu
     if kind == Kind::Nginx || !figure.has_ratio() {
         return value;
     }
-    match results.ratio(measure, kind, Kind::Nginx, figure) {
+    match results.runs.ratio(measure, kind, Kind::Nginx, figure) {
         Some(ratio) => format!("{value} ({})", range(&ratio, " x")),
         None => value,
     }

@@ -108,27 +108,35 @@ impl Target {
     /// Pushes one upload in the given style.
     pub(crate) fn push(&self, connection: &mut Connection, upload: &Upload, style: PushStyle) -> Result<()> {
         let size = upload.size();
-        let step = match (self.layout, style) {
+        match (self.layout, style) {
             (Layout::Static, _) | (_, PushStyle::PostPut) => {
-                return self.put_blob(connection, &upload.digest, &upload.part(0, size));
+                self.put_blob(connection, &upload.digest, &upload.part(0, size))
             }
-            (_, PushStyle::PostPatchPut) => size,
-            (_, PushStyle::Chunks) => CHUNK,
-        };
-        let mut location = self.start_upload(connection)?;
-        let mut start = 0;
-        while start < size {
-            let end = size.min(start + step);
-            // A single PATCH is sent as docker does, without Content-Range.
-            let range =
-                if step == size { String::new() } else { format!("Content-Range: {start}-{}\r\n", end - 1) };
-            let headers = format!("{OCTETS}{range}");
-            let answer = connection.request("PATCH", &location, &headers, &upload.part(start, end))?;
-            location = answer.expect(202, "PATCH of an upload")?.location.unwrap_or(location);
-            start = end;
+            (_, PushStyle::PostPatchPut) => {
+                self.patch_blob(connection, &upload.digest, &upload.part(0, size))
+            }
+            (_, PushStyle::Chunks) => {
+                let mut location = self.start_upload(connection)?;
+                for start in (0..size).step_by(CHUNK) {
+                    let end = size.min(start + CHUNK);
+                    let range = format!("Content-Range: {start}-{}\r\n", end - 1);
+                    location = patch(connection, location, &range, &upload.part(start, end))?;
+                }
+                finish(connection, &location, &upload.digest)
+            }
         }
-        let answer = connection.request("PUT", &finish_path(&location, &upload.digest), "", &[])?;
-        check_digest(&answer.expect(201, "PUT that ends an upload")?.digest, &upload.digest)
+    }
+
+    /// Pushes a blob as docker does: POST, one PATCH without Content-Range, PUT without a body.
+    pub(crate) fn patch_blob(
+        &self,
+        connection: &mut Connection,
+        digest: &Digest,
+        parts: &[&[u8]],
+    ) -> Result<()> {
+        let location = self.start_upload(connection)?;
+        let location = patch(connection, location, "", parts)?;
+        finish(connection, &location, digest)
     }
 
     fn start_upload(&self, connection: &mut Connection) -> Result<String> {
@@ -136,6 +144,18 @@ impl Target {
         let answer = connection.request("POST", &path, "", &[])?.expect(202, "POST of an upload")?;
         answer.location.ok_or_else(|| anyhow::anyhow!("POST {path}: no Location in the answer"))
     }
+}
+
+/// Sends a part of an upload; gives where the next one goes.
+fn patch(connection: &mut Connection, location: String, range: &str, parts: &[&[u8]]) -> Result<String> {
+    let answer = connection.request("PATCH", &location, &format!("{OCTETS}{range}"), parts)?;
+    Ok(answer.expect(202, "PATCH of an upload")?.location.unwrap_or(location))
+}
+
+/// Ends an upload whose bytes were all sent.
+fn finish(connection: &mut Connection, location: &str, digest: &Digest) -> Result<()> {
+    let answer = connection.request("PUT", &finish_path(location, digest), "", &[])?;
+    check_digest(&answer.expect(201, "PUT that ends an upload")?.digest, digest)
 }
 
 fn finish_path(location: &str, digest: &Digest) -> String {

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the measured table of docs/reference/benchmarks.md.
+//! `cargo xtask bench`: the measured tables of docs/reference/benchmarks.md.
 
 use std::process::Command;
 
@@ -7,18 +7,33 @@ use clap::Args;
 
 use crate::{packages, run};
 
-/// What to pass on to the load tool.
+/// What to measure, and what to pass on to the load tool.
 #[derive(Args)]
 pub(crate) struct Bench {
-    /// Further arguments of `wharfinger-load compare`.
+    /// On OpenStack Swift instead of on a directory: writes the page's section on Swift alone.
+    #[arg(long)]
+    swift: bool,
+    /// Further arguments of `wharfinger-load compare` or `wharfinger-load swift`.
     #[arg(last = true)]
     arguments: Vec<String>,
 }
 
+/// What the comparison on Swift needs, by the names of the tests' packages.
+const SWIFT_PACKAGES: [&str; 7] = [
+    "docker-registry",
+    "skopeo",
+    "swift-proxy",
+    "swift-account",
+    "swift-container",
+    "swift-object",
+    "memcached",
+];
+
 impl Bench {
     /// Builds with the profile of the packages and compares the peers in one run.
     pub(crate) fn run(&self) -> Result<()> {
-        packages::install(&missing_peers())?;
+        let missing = if self.swift { packages::missing(&SWIFT_PACKAGES) } else { missing_peers() };
+        packages::install(&missing)?;
         run::run(&mut run::cargo(&[
             "build",
             "--profile",
@@ -30,7 +45,8 @@ impl Bench {
         ]))?;
         let built = run::target().join("dist");
         let mut command = Command::new(built.join("wharfinger-load"));
-        command.current_dir(run::root()).arg("compare").arg("--wharfinger").arg(built.join("wharfinger"));
+        let comparison = if self.swift { "swift" } else { "compare" };
+        command.current_dir(run::root()).arg(comparison).arg("--wharfinger").arg(built.join("wharfinger"));
         command.arg("--markdown").arg(run::root().join("docs/reference/benchmarks.md"));
         run::run(command.args(&self.arguments))
     }

@@ -36,9 +36,14 @@ const PACKAGES: &[(&str, &str)] = &[
 
 /// Installs what is missing; without root, says what to install.
 pub(crate) fn ensure() -> Result<()> {
-    let missing: Vec<&str> =
-        PACKAGES.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(name, _)| *name).collect();
-    install(&missing)
+    let all: Vec<&str> = PACKAGES.iter().map(|(name, _)| *name).collect();
+    install(&missing(&all))
+}
+
+/// Those of `names`, which are of the tests' packages, that are not installed.
+pub(crate) fn missing(names: &[&'static str]) -> Vec<&'static str> {
+    let absent = |(name, file): &&(&str, &str)| names.contains(name) && !Path::new(file).exists();
+    PACKAGES.iter().filter(absent).map(|(name, _)| *name).collect()
 }
 
 /// Installs Debian packages by name; nothing to do for an empty list.

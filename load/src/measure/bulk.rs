@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::content::{Content, Uploads};
+use crate::content::{Content, Upload, Uploads};
 use crate::proc;
 use crate::target::{PushStyle, Target};
 
@@ -59,7 +59,7 @@ pub(crate) fn pull(target: &Target, content: &Content, clients: usize, times: us
     together(target, clients, |_| {
         let mut connection = target.connect()?;
         for _ in 0..times {
-            connection.download(&path, &content.bytes)?;
+            connection.download(&path, "", &[&content.bytes])?;
         }
         Ok(((times * content.bytes.len()) as u64, times as u64))
     })
@@ -75,19 +75,30 @@ pub(crate) fn push(
     times: usize,
 ) -> Result<Moved> {
     let batches: Vec<Vec<_>> = (0..clients).map(|_| (0..times).map(|_| uploads.next()).collect()).collect();
-    let moved = together(target, clients, |index| {
+    let moved = push_all(target, &batches, style)?;
+    if let Some(upload) = batches.first().and_then(|batch| batch.last()) {
+        pull_back(target, upload)?;
+    }
+    Ok(moved)
+}
+
+/// Pushes every batch on a connection of its own, at once.
+pub(crate) fn push_all(target: &Target, batches: &[Vec<Upload>], style: PushStyle) -> Result<Moved> {
+    together(target, batches.len(), |index| {
         let mut connection = target.connect()?;
         let mut bytes = 0;
         for upload in &batches[index] {
             target.push(&mut connection, upload, style)?;
             bytes += upload.size() as u64;
         }
-        Ok((bytes, times as u64))
-    })?;
-    if let Some(upload) = batches.first().and_then(|batch| batch.last()) {
-        target.connect()?.download(&target.blob_path(&upload.digest), &upload.to_bytes())?;
-    }
-    Ok(moved)
+        Ok((bytes, batches[index].len() as u64))
+    })
+}
+
+/// Pulls a blob that was pushed and compares every byte.
+pub(crate) fn pull_back(target: &Target, upload: &Upload) -> Result<()> {
+    let path = target.blob_path(&upload.digest);
+    target.connect()?.download(&path, "", &upload.part(0, upload.size()))
 }
 
 /// Pushes blobs from `clients` connections until `time` is over or `limit` blobs were pushed.
@@ -109,7 +120,8 @@ pub(crate) fn push_for(
             bytes += upload.size() as u64;
             blobs += 1;
             if blobs == 1 {
-                connection.download(&target.blob_path(&upload.digest), &upload.to_bytes())?;
+                let path = target.blob_path(&upload.digest);
+                connection.download(&path, "", &upload.part(0, upload.size()))?;
             }
         }
         Ok((bytes, blobs))

@@ -47,17 +47,28 @@ struct Pull {
 
 /// `clients` pulls of `content` at once. Without a pace each reads to the end as fast as it can.
 pub(crate) fn run(target: &Target, content: &Content, clients: usize, pace: Option<Pace>) -> Result<Peak> {
+    let (starved, peak) = watch(target.processes.as_ref(), || {
+        open(target, content, clients).and_then(|pulls| match pace {
+            None => pull_fast(pulls, content).map(|()| 0),
+            Some(pace) => pull_slowly(pulls, content, pace),
+        })
+    })?;
+    Ok(Peak { starved, ..peak })
+}
+
+/// Does `work` and tells what the memory rose to meanwhile.
+pub(crate) fn watch<T>(
+    processes: Option<&ProcessTree>,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<(T, Peak)> {
     let before = proc::tcp_memory()?;
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let sampler = scope.spawn(|| sample(target.processes.as_ref(), before, &stop));
-        let pulls = open(target, content, clients).and_then(|pulls| match pace {
-            None => pull_fast(pulls, content).map(|()| 0),
-            Some(pace) => pull_slowly(pulls, content, pace),
-        });
+        let sampler = scope.spawn(|| sample(processes, before, &stop));
+        let done = work();
         stop.store(true, Ordering::Relaxed);
         let peak = sampler.join().unwrap_or_else(|_| bail!("the memory sampler failed"));
-        Ok(Peak { starved: pulls?, ..peak? })
+        Ok((done?, peak?))
     })
 }
 

@@ -1,5 +1,6 @@
 //! Pages of a long tag list and of a long catalog.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,7 +11,7 @@ use crate::target::Target;
 
 /// Tags in the long list.
 pub(crate) const TAGS: usize = 10_000;
-/// Repositories in the long catalog (a few more may be there; they sort after these).
+/// Repositories in the long catalog.
 pub(crate) const REPOSITORIES: usize = 1_000;
 /// Entries of a page.
 pub(crate) const PAGE: usize = 100;
@@ -31,10 +32,10 @@ pub(crate) fn repository(index: usize) -> String {
 /// Which list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum List {
-    /// Tags of one repository.
-    Tags,
-    /// Repositories.
-    Catalog,
+    /// That many tags of one repository.
+    Tags(usize),
+    /// That many repositories; a few more may be there, which sort after these.
+    Catalog(usize),
 }
 
 /// What a list of pages cost.
@@ -69,22 +70,21 @@ pub(crate) fn run(target: &Target, list: List, times: usize, limit: Duration) ->
 impl List {
     fn count(self) -> usize {
         match self {
-            List::Tags => TAGS,
-            List::Catalog => REPOSITORIES,
+            List::Tags(count) | List::Catalog(count) => count,
         }
     }
 
     fn name(self, index: usize) -> String {
         match self {
-            List::Tags => tag(index),
-            List::Catalog => repository(index),
+            List::Tags(_) => tag(index),
+            List::Catalog(_) => repository(index),
         }
     }
 
     fn path(self, first: usize) -> String {
         let base = match self {
-            List::Tags => format!("/v2/{TAGS_REPOSITORY}/tags/list?n={PAGE}"),
-            List::Catalog => format!("/v2/_catalog?n={PAGE}"),
+            List::Tags(_) => format!("/v2/{TAGS_REPOSITORY}/tags/list?n={PAGE}"),
+            List::Catalog(_) => format!("/v2/_catalog?n={PAGE}"),
         };
         if first == 0 { base } else { format!("{base}&last={}", self.name(first - 1)) }
     }
@@ -92,8 +92,8 @@ impl List {
     fn names(self, body: &[u8]) -> Result<Vec<String>> {
         let mut value: serde_json::Value = serde_json::from_slice(body)?;
         let key = match self {
-            List::Tags => "tags",
-            List::Catalog => "repositories",
+            List::Tags(_) => "tags",
+            List::Catalog(_) => "repositories",
         };
         Ok(serde_json::from_value(value[key].take())?)
     }
@@ -102,7 +102,7 @@ impl List {
     fn check(self, first: usize, names: &[String]) -> Result<bool> {
         let page = names.len() == PAGE && names.iter().enumerate().all(|(i, n)| *n == self.name(first + i));
         // docker-registry 2.8 has no paging of tags and does not sort them.
-        let whole = self == List::Tags && names.len() == TAGS;
+        let whole = matches!(self, List::Tags(count) if names.len() == count);
         ensure!(
             page || whole,
             "{} names from {:?} on are not the page that was asked for",
@@ -117,14 +117,14 @@ impl List {
 pub(crate) fn seed_tags(target: &Target, corpus: &Corpus, clients: usize) -> Result<()> {
     let target = target.with_repository(TAGS_REPOSITORY);
     seed_parts(&target, &mut target.connect()?, corpus)?;
-    in_parallel(&target, clients, TAGS, |connection, index| {
+    in_parallel(target.address, clients, TAGS, |connection, index| {
         target.put_manifest(connection, &tag(index), &corpus.manifest.bytes)
     })
 }
 
 /// Pushes the long catalog: one tagged image in each repository.
 pub(crate) fn seed_catalog(target: &Target, corpus: &Corpus, clients: usize) -> Result<()> {
-    in_parallel(target, clients, REPOSITORIES, |connection, index| {
+    in_parallel(target.address, clients, REPOSITORIES, |connection, index| {
         let target = target.with_repository(&repository(index));
         seed_parts(&target, connection, corpus)?;
         target.put_manifest(connection, "latest", &corpus.manifest.bytes)
@@ -139,8 +139,9 @@ pub(crate) fn seed_parts(target: &Target, connection: &mut Connection, corpus: &
     Ok(())
 }
 
-fn in_parallel(
-    target: &Target,
+/// Does `work` for each number below `count` over `clients` connections to `address`.
+pub(crate) fn in_parallel(
+    address: SocketAddr,
     clients: usize,
     count: usize,
     work: impl Fn(&mut Connection, usize) -> Result<()> + Sync,
@@ -151,7 +152,7 @@ fn in_parallel(
                 scope.spawn({
                     let work = &work;
                     move || -> Result<()> {
-                        let mut connection = target.connect()?;
+                        let mut connection = Connection::open(address)?;
                         (first..count).step_by(clients).try_for_each(|index| work(&mut connection, index))
                     }
                 })
@@ -170,18 +171,18 @@ mod tests {
     #[test]
     fn a_page_must_hold_the_names_that_were_asked_for() {
         let page: Vec<String> = (5_000..5_100).map(tag).collect();
-        assert!(!List::Tags.check(5_000, &page).unwrap());
-        assert!(List::Tags.check(4_999, &page).is_err());
-        assert!(List::Tags.check(5_000, &page[1..]).is_err());
+        assert!(!List::Tags(TAGS).check(5_000, &page).unwrap());
+        assert!(List::Tags(TAGS).check(4_999, &page).is_err());
+        assert!(List::Tags(TAGS).check(5_000, &page[1..]).is_err());
         let all: Vec<String> = (0..TAGS).map(tag).collect();
-        assert!(List::Tags.check(5_000, &all).unwrap());
+        assert!(List::Tags(TAGS).check(5_000, &all).unwrap());
         let all: Vec<String> = (0..REPOSITORIES).map(repository).collect();
-        assert!(List::Catalog.check(0, &all).is_err());
+        assert!(List::Catalog(REPOSITORIES).check(0, &all).is_err());
     }
 
     #[test]
     fn a_later_page_is_asked_for_by_the_last_name_before_it() {
-        assert_eq!(List::Tags.path(0), "/v2/load/tags/tags/list?n=100");
-        assert_eq!(List::Catalog.path(500), "/v2/_catalog?n=100&last=catalog/r0499");
+        assert_eq!(List::Tags(TAGS).path(0), "/v2/load/tags/tags/list?n=100");
+        assert_eq!(List::Catalog(REPOSITORIES).path(500), "/v2/_catalog?n=100&last=catalog/r0499");
     }
 }

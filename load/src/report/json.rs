@@ -13,7 +13,7 @@ pub(crate) fn render(results: &Results) -> Value {
     let versions: Map<String, Value> =
         results.versions.iter().map(|(kind, version)| (kind.name().to_owned(), json!(version))).collect();
     let failures: Vec<Value> = results
-        .failures
+        .runs.failures
         .iter()
         .map(|((measure, kind), message)| json!({"measure": measure.name(), "peer": kind.name(), "message": message}))
         .collect();
@@ -34,11 +34,11 @@ pub(crate) fn render(results: &Results) -> Value {
 
 fn measure(results: &Results, measure: Measure) -> Value {
     let mut figures = Map::new();
-    for figure in results.figures(measure) {
+    for figure in results.runs.figures(measure) {
         let peers: Map<String, Value> = results
             .peers()
             .into_iter()
-            .filter(|kind| !results.series(measure, *kind, figure).is_empty())
+            .filter(|kind| !results.runs.series(measure, *kind, figure).is_empty())
             .map(|kind| (kind.name().to_owned(), peer(results, measure, kind, figure)))
             .collect();
         figures.insert(figure.key(), json!({"unit": figure.title(), "peers": peers}));
@@ -54,8 +54,8 @@ fn measure(results: &Results, measure: Measure) -> Value {
 
 fn peer(results: &Results, measure: Measure, kind: Kind, figure: Figure) -> Value {
     json!({
-        "rounds": results.series(measure, kind, figure),
-        "over_rounds": results.spread(measure, kind, figure),
-        "ratio_to_nginx": figure.has_ratio().then(|| results.ratio(measure, kind, Kind::Nginx, figure)).flatten(),
+        "rounds": results.runs.series(measure, kind, figure),
+        "over_rounds": results.runs.spread(measure, kind, figure),
+        "ratio_to_nginx": figure.has_ratio().then(|| results.runs.ratio(measure, kind, Kind::Nginx, figure)).flatten(),
     })
 }

@@ -66,7 +66,7 @@ fn details(page: &mut String, results: &Results) {
             let _ = write!(page, " {} |", peer.name());
         }
         let _ = write!(page, "\n|---|{}\n", "---|".repeat(peers.len()));
-        for figure in results.figures(measure) {
+        for figure in results.runs.figures(measure) {
             let _ = write!(page, "| {} |", figure.title());
             for peer in &peers {
                 let _ = write!(page, " {} |", cell(results, measure, *peer, figure));
@@ -75,12 +75,12 @@ fn details(page: &mut String, results: &Results) {
         }
         if let Some(hash) = results.sha256.get(&measure).and_then(|rounds| Spread::of(rounds)) {
             let floor = Spread::of(&results.push_floor(measure))
-                .filter(|_| results.figures(measure).contains(&Figure::CpuSPerGb));
+                .filter(|_| results.runs.figures(measure).contains(&Figure::CpuSPerGb));
             let floor = floor.map_or(String::new(), |f| format!("; with nginx's PUT {} s/GB", range(&f, "")));
             let _ = write!(page, "\nOne SHA-256 on one core: {} CPU s/GB{floor}.\n", range(&hash, ""));
         }
         let _ = write!(page, "\nVerified: {}.\n", measure.verified());
-        for ((failed, kind), message) in &results.failures {
+        for ((failed, kind), message) in &results.runs.failures {
             if *failed == measure {
                 let _ = write!(page, "\n{} failed: {}\n", kind.name(), message.replace('\n', " "));
             }

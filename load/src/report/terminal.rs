@@ -13,7 +13,7 @@ pub(crate) fn render(results: &Results) -> String {
     rows.push(header);
     for measure in results.measures() {
         let mut name = measure.name();
-        for figure in results.figures(measure) {
+        for figure in results.runs.figures(measure) {
             let mut row = vec![std::mem::take(&mut name), figure.title().to_owned()];
             row.extend(peers.iter().map(|peer| cell(results, measure, *peer, figure)));
             rows.push(row);
@@ -36,7 +36,7 @@ pub(crate) fn render(results: &Results) -> String {
         text.push('\n');
         text.push_str(&columns(&rows));
     }
-    for ((measure, kind), message) in &results.failures {
+    for ((measure, kind), message) in &results.runs.failures {
         text.push_str(&format!("\n{} failed at {}: {message}\n", kind.name(), measure.name()));
     }
     text.push_str("\nVerified: ");
@@ -55,7 +55,7 @@ pub(crate) fn render(results: &Results) -> String {
 }
 
 /// Pads every column to its widest cell.
-fn columns(rows: &[Vec<String>]) -> String {
+pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..count)
         .map(|column| {
