@@ -124,7 +124,8 @@ pub trait Remote: fmt::Debug + Send + Sync {
 #[async_trait]
 pub trait RemoteReader: Send {
     /// The next piece, a few tens of KiB; `None` after the last byte of the range. What ends early is an error:
-    /// [`crate::StoreErrorKind::Invalid`] where the object itself is short or was changed. After an error there is no more.
+    /// [`crate::StoreErrorKind::Invalid`] where the object itself is short, [`crate::StoreErrorKind::Unavailable`] where it
+    /// was replaced meanwhile. After an error there is no more.
     async fn next(&mut self) -> Result<Option<Bytes>>;
 
     /// Where these bytes of the object, the last ones that were handed on, came from: for the message that they are

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use wharfinger_fake_swift::{FakeSwift, Options, Pipeline};
 use wharfinger_store::swift::{LargeObjects, SwiftOptions};
 use wharfinger_store::{
-    Area, Checkpoint, Durability, Key, Piece, Store, StoreErrorKind, Structure, Swift, conformance,
+    Area, Checkpoint, Durability, Key, ObjectData, Piece, Store, StoreErrorKind, Structure, Swift,
+    conformance,
 };
 use wharfinger_swift::{Auth, Client, Secret};
 
@@ -198,4 +199,20 @@ async fn the_inventory_shows_each_name_of_the_container_once_in_its_area() {
     };
     assert_eq!((container.as_str(), prefix.as_str()), (CONTAINER, "site/segments/ours/uploads/3/data"));
     assert_eq!(recorded.unwrap()[0], Piece { name: first, size: 6 });
+}
+
+#[tokio::test]
+async fn an_object_that_was_replaced_since_it_was_opened_is_read_as_it_stands() {
+    let fake = fake(Pipeline::Full);
+    let store = store(&fake, LargeObjects::Auto).await;
+    let (place, target) = (Key::new("ours/uploads/6/data"), Key::new("blobs/6"));
+    let checkpoint = staged(&store, &place, &[b"first ", b"second"]).await;
+    store.stage(&place, Some(&checkpoint)).await.unwrap().publish(&target).await.unwrap();
+    let ObjectData::Remote(opened) = store.open(&target).await.unwrap().data else { panic!("not remote") };
+    store.put(&target, Bytes::from_static(b"first second"), Durability::Synced).await.unwrap();
+    let mut reader = opened.read(6..12).await.unwrap();
+    assert_eq!(reader.next().await.unwrap().unwrap(), "second");
+    store.put(&target, Bytes::from_static(b"short"), Durability::Synced).await.unwrap();
+    let error = opened.read(6..12).await.err().unwrap();
+    assert_eq!(error.kind, StoreErrorKind::Invalid, "{error}");
 }

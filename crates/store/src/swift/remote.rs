@@ -35,6 +35,8 @@ pub(super) struct SwiftObject {
     key: Key,
     content: Content,
     modified: Option<SystemTime>,
+    /// Whether all copies were asked what it consists of.
+    newest: bool,
 }
 
 impl SwiftObject {
@@ -44,47 +46,61 @@ impl SwiftObject {
         content: Content,
         modified: Option<SystemTime>,
     ) -> SwiftObject {
-        SwiftObject { inner, key, content, modified }
+        SwiftObject { inner, key, content, modified, newest: false }
+    }
+
+    /// The object as it stands now, if it still reaches as far.
+    async fn look_again(&self, range: &Range<u64>) -> Result<SwiftObject> {
+        let info = self.inner.look(&self.inner.names.object(&self.key), true).await;
+        let info = info.map_err(|error| error::of(Operation::Read, &self.key, error))?;
+        let (size, content) = self.inner.content(Operation::Read, &self.key, &info).await?;
+        if size < range.end {
+            let problem = format!("it was replaced by one of {size} bytes");
+            return Err(damaged(Operation::Read, &self.key, &problem));
+        }
+        let modified = info.timestamp.or(info.last_modified);
+        Ok(SwiftObject { inner: self.inner.clone(), key: self.key.clone(), content, modified, newest: true })
+    }
+
+    fn read_segments(&self, segments: &Segments, range: &Range<u64>) -> Result<Box<dyn RemoteReader>> {
+        let place = self.inner.client.container(segments.container());
+        let place = place.map_err(|error| error::of(Operation::Read, &self.key, error))?;
+        let (key, pieces) = (self.key.clone(), pieces(segments, range));
+        let seen = VecDeque::new();
+        Ok(Box::new(SegmentReader { place, key, pieces, current: None, ahead: None, seen }))
+    }
+
+    fn whole_reader(&self, at: u64) -> WholeReader {
+        let (inner, key) = (self.inner.clone(), self.key.clone());
+        let plain = matches!(self.content, Content::Plain { .. });
+        WholeReader { inner, key, reader: None, plain, at, transaction: None }
     }
 }
 
 #[async_trait]
 impl Remote for SwiftObject {
     async fn read(&self, range: Range<u64>) -> Result<Box<dyn RemoteReader>> {
-        let (inner, key) = (self.inner.clone(), self.key.clone());
-        let (whole, etag) = match &self.content {
-            Content::Plain { etag } => (true, etag),
-            Content::Static { etag } => (false, etag),
-            Content::Segments(segments) => {
-                let place = inner.client.container(segments.container());
-                let place = place.map_err(|error| error::of(Operation::Read, &key, error))?;
-                let (pieces, seen) = (pieces(segments, &range), VecDeque::new());
-                return Ok(Box::new(SegmentReader { place, key, pieces, current: None, ahead: None, seen }));
-            }
+        let etag = match &self.content {
+            Content::Plain { etag } | Content::Static { etag } => etag,
+            Content::Segments(segments) => return self.read_segments(segments, &range),
         };
+        let mut reader = self.whole_reader(range.start);
         if range.is_empty() {
-            let at = range.start;
-            return Ok(Box::new(WholeReader {
-                inner,
-                key,
-                reader: None,
-                plain: whole,
-                at,
-                transaction: None,
-            }));
+            return Ok(Box::new(reader));
         }
-        let name = inner.names.object(&key);
-        let opened = open(&inner.container, &name, range.clone(), etag.as_deref()).await;
-        let mut reader =
-            WholeReader { inner, key, reader: None, plain: whole, at: range.start, transaction: None };
-        match opened {
+        let name = self.inner.names.object(&self.key);
+        match open(&self.inner.container, &name, range.clone(), etag.as_deref()).await {
             Ok(opened) => {
                 reader.transaction.clone_from(&opened.info().transaction);
                 reader.reader = Some(opened);
+                Ok(Box::new(reader))
             }
-            Err(error) => return Err(reader.explain(error).await),
+            // It was replaced, or an old copy was looked at: what stands there now is what was asked for, too.
+            Err(error) if error.kind() == ErrorKind::Precondition && !self.newest => {
+                self.look_again(&range).await?.read(range).await
+            }
+            Err(error) => Err(reader.explain(error).await),
         }
-        Ok(Box::new(reader))
     }
 
     fn modified(&self) -> Option<SystemTime> {
@@ -152,6 +168,11 @@ impl WholeReader {
                     return crate::StoreError::new(kind, Operation::Read, &self.key, failure);
                 }
             }
+        }
+        if failure.kind() == ErrorKind::Precondition {
+            // Pushed again meanwhile; whoever opens it anew gets the same bytes.
+            let kind = crate::StoreErrorKind::Unavailable;
+            return crate::StoreError::new(kind, Operation::Read, &self.key, failure);
         }
         let gone = failure.kind() == ErrorKind::NotFound;
         let error = error::of(Operation::Read, &self.key, failure);
