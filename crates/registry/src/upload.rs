@@ -35,7 +35,7 @@ impl Registry {
     ) -> Result<SessionRef> {
         let id = SessionId::random();
         let mut session = Session::new(name, identity, algorithm);
-        let reference = SessionRef::new(id, session.generation);
+        let reference = SessionRef::new(id, session.generation, 0);
         // Nothing was acknowledged yet: a crash of the machine costs the client a new POST.
         let record = session.encode();
         self.store().put(&layout::upload_session(&id), record, Durability::Lazy).await?;
@@ -55,7 +55,8 @@ impl Registry {
     ) -> Result<UploadStatus> {
         let id = reference.into().id;
         let session = self.session(name, identity, id).await?;
-        Ok(UploadStatus { session: SessionRef::new(id, session.generation), length: session.length() })
+        let length = session.length();
+        Ok(UploadStatus { session: SessionRef::new(id, session.generation, length), length })
     }
 
     /// Drops a session and its bytes.

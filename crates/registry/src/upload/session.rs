@@ -37,34 +37,36 @@ pub struct SessionRef {
     pub id: SessionId,
     /// The number of its record's state; `None` where the client does not say.
     pub generation: Option<u64>,
+    /// How many bytes it had; `None` where the client does not say.
+    pub length: Option<u64>,
 }
 
 impl SessionRef {
-    pub(crate) fn new(id: SessionId, generation: u64) -> SessionRef {
-        SessionRef { id, generation: Some(generation) }
+    pub(crate) fn new(id: SessionId, generation: u64, length: u64) -> SessionRef {
+        SessionRef { id, generation: Some(generation), length: Some(length) }
     }
 
-    /// Reads `<uuid>` or `<uuid>.<generation>`.
+    /// Reads `<uuid>` or `<uuid>.<generation>.<length>`.
     pub fn parse(text: &str) -> Option<SessionRef> {
         let Some((id, state)) = text.split_once('.') else { return Some(SessionId::parse(text)?.into()) };
-        let id = SessionId::parse(id)?;
-        let generation = state.parse().ok().filter(|number: &u64| number.to_string() == state)?;
-        Some(SessionRef::new(id, generation))
+        let number = |text: &str| text.parse().ok().filter(|number: &u64| number.to_string() == text);
+        let (generation, length) = state.split_once('.')?;
+        Some(SessionRef::new(SessionId::parse(id)?, number(generation)?, number(length)?))
     }
 }
 
 impl From<SessionId> for SessionRef {
     fn from(id: SessionId) -> SessionRef {
-        SessionRef { id, generation: None }
+        SessionRef { id, generation: None, length: None }
     }
 }
 
 impl fmt::Display for SessionRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.id.fmt(f)?;
-        match self.generation {
-            Some(generation) => write!(f, ".{generation}"),
-            None => Ok(()),
+        match (self.generation, self.length) {
+            (Some(generation), Some(length)) => write!(f, ".{generation}.{length}"),
+            _ => Ok(()),
         }
     }
 }
@@ -226,7 +228,7 @@ mod tests {
     #[test]
     fn a_reference_tells_the_state_of_the_record() {
         let id = SessionId::random();
-        for reference in [id.into(), SessionRef::new(id, 0), SessionRef::new(id, 17)] {
+        for reference in [id.into(), SessionRef::new(id, 0, 0), SessionRef::new(id, 17, 1 << 40)] {
             assert_eq!(SessionRef::parse(&reference.to_string()), Some(reference));
         }
         for foreign in [
@@ -235,7 +237,9 @@ mod tests {
             &format!("{id}."),
             &format!("{id}.01"),
             &format!("{id}.-1"),
-            &format!("{id}.1.2"),
+            &format!("{id}.1"),
+            &format!("{id}.1.02"),
+            &format!("{id}.1.2.3"),
             &format!("{id}.0.ab"),
         ] {
             assert_eq!(SessionRef::parse(foreign), None, "{foreign}");

@@ -54,6 +54,8 @@ struct Open {
     held: BytesMut,
     share: Option<Held>,
     length: u64,
+    /// The store has failed to take bytes: it is not asked again to keep what came, the last record holds.
+    lost: bool,
     /// How many of the bytes the record has; `None` where there is no record.
     recorded: Option<u64>,
     writing: Writing,
@@ -101,12 +103,7 @@ impl UploadWriter {
 
     /// The session, as of the state that its record has.
     pub fn reference(&self) -> SessionRef {
-        self.open().reference()
-    }
-
-    /// Whether the session is in that state: what a client that saw it sends next belongs at the end.
-    pub fn is_as_of(&self, generation: u64) -> bool {
-        self.open().session.generation == generation
+        self.open().reference(self.length())
     }
 
     /// Bytes so far.
@@ -143,11 +140,11 @@ impl UploadWriter {
         let Some(mut open) = self.open.take() else { return Err(Error::UploadUnknown) };
         if open.direct.take().is_some() {
             // Nothing of it was kept: the session is where it was before this request.
-            let status = UploadStatus { session: open.reference(), length: open.recorded.unwrap_or(0) };
-            return Ok(status);
+            let length = open.recorded.unwrap_or(0);
+            return Ok(UploadStatus { session: open.reference(length), length });
         }
         open.record().await?;
-        let status = UploadStatus { session: open.reference(), length: open.length };
+        let status = UploadStatus { session: open.reference(open.length), length: open.length };
         let Open { registry, mut session, held, share, writing, .. } = open;
         session.held = held.freeze();
         registry.inner.sessions.keep(writing.id, session, share);
@@ -195,11 +192,13 @@ impl Drop for UploadWriter {
         match open.recorded {
             // The client never learnt of this session, so nobody can go on with it.
             None if open.staged.is_some() => drop(runtime.spawn(open.discard())),
-            Some(recorded) if open.direct.is_none() && open.length > recorded => drop(runtime.spawn(async move {
-                if let Err(error) = open.record().await {
-                    tracing::warn!(session = %open.writing.id, %error, "an upload that broke off could not be kept");
-                }
-            })),
+            Some(recorded) if open.direct.is_none() && !open.lost && open.length > recorded => {
+                drop(runtime.spawn(async move {
+                    if let Err(error) = open.record().await {
+                        tracing::warn!(session = %open.writing.id, %error, "an upload that broke off could not be kept");
+                    }
+                }));
+            }
             _ => {}
         }
     }
@@ -221,16 +220,23 @@ impl Open {
             held: BytesMut::new(),
             share: None,
             length: 0,
+            lost: false,
             recorded: None,
             writing,
         }
     }
 
-    fn reference(&self) -> SessionRef {
-        SessionRef::new(self.writing.id, self.session.generation)
+    fn reference(&self, length: u64) -> SessionRef {
+        SessionRef::new(self.writing.id, self.session.generation, length)
     }
 
-    async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
+    async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        let taken = self.take(bytes).await;
+        self.lost |= taken.is_err();
+        taken
+    }
+
+    async fn take(&mut self, mut bytes: Bytes) -> Result<()> {
         if !self.streaming {
             if self.held.len() + bytes.len() <= self.registry.inner.shape.small && self.grow(bytes.len()) {
                 self.add(&bytes);

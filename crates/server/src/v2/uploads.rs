@@ -80,14 +80,18 @@ pub(super) async fn patch(
     call.writable()?;
     let mut writer = open(call, name, session).await?;
     let range = chunk_range(call, name, &writer)?;
-    if range.is_none() && parse_session(session)?.generation.is_some_and(|seen| !writer.is_as_of(seen)) {
+    if range.is_none() && parse_session(session)?.length.is_some_and(|seen| seen != writer.length()) {
         // It says nowhere where this begins but in the state that it names.
         let location =
             call.location(&Route::Upload(name.clone(), writer.reference().to_string()).to_string());
-        let message = "the upload has changed since this location was given; ask how far it is".to_owned();
+        let message = "the upload has gone on since this location was given; ask how far it is".to_owned();
         return Err(Failure::out_of_order(message, location, writer.length()));
     }
-    let poured = body.pour(&mut writer).await;
+    let poured = match body.pour(&mut writer).await {
+        // The store has what its last record says; to ask it for more would only make the client wait.
+        Err(failure) if failure.fault => return Err(failure),
+        poured => poured,
+    };
     // What came is kept even if the body broke off: the client can go on there.
     let status = writer.pause().await?;
     let poured = poured?;
@@ -114,6 +118,7 @@ pub(super) async fn put(
     announce(call, &mut writer, digest);
     let poured = match body.pour(&mut writer).await {
         Ok(poured) => poured,
+        Err(failure) if failure.fault => return Err(failure),
         Err(failure) => {
             writer.pause().await?;
             return Err(failure);
