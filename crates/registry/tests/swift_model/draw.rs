@@ -14,6 +14,12 @@ const PIECES: [usize; 4] = [1_000, 16_384, 65_536, 700_000];
 
 impl Run {
     pub(crate) fn draw(&mut self) -> Action {
+        if let Some((repository, content)) = self.pushed.take()
+            && self.chance(50)
+        {
+            let range = 0..self.pool.contents[content].bytes.len() as u64;
+            return Action::Pull { repository, content, range };
+        }
         let repository = self.repository();
         let content = self.pool.draw(&mut self.random);
         let tag = self.below(self.pool.tags.len());
@@ -37,7 +43,7 @@ impl Run {
             }
             96 => Action::Catalog { limit: 1 + self.below(4) },
             97 => Action::Refresh,
-            98 if self.chance(50) => Action::Purge,
+            98 => Action::Purge,
             _ => Action::PullTag { repository, tag },
         }
     }

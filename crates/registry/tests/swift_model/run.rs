@@ -51,6 +51,8 @@ pub(crate) struct Run {
     pub(crate) sessions: Vec<Session>,
     pub(crate) random: Rng,
     pub(crate) audit: Audit,
+    /// What was pushed last: its client pulls it to see that it is well.
+    pub(crate) pushed: Option<(usize, usize)>,
     pub(crate) counts: Counts,
     /// Whether requests may fail.
     pub(crate) faults: bool,
@@ -81,6 +83,7 @@ impl Run {
             sessions: Vec::new(),
             random,
             audit: Audit::new(setup.rot),
+            pushed: None,
             counts: Counts::default(),
             faults: true,
             purged_open: HashSet::new(),
@@ -215,7 +218,8 @@ impl Run {
     pub(crate) fn act(&mut self, action: Action) -> Option<()> {
         let which = self.instance_for(&action);
         let interrupt = if self.faults && action.writes() && self.chance(8) {
-            let polls = 1 + self.random.below(14) as u32;
+            let longest = if matches!(action, Action::Close { .. }) { 40 } else { 14 };
+            let polls = 1 + self.random.below(longest) as u32;
             if self.chance(50) { Interrupt::Cancel(polls) } else { Interrupt::Crash(polls) }
         } else {
             Interrupt::Never
@@ -243,6 +247,7 @@ impl Run {
     fn two_at_once(&mut self) {
         let Some(actions) = self.draw_pair() else { return };
         let held = actions.each_ref().map(|action| self.take_held(action));
+        let before = self.audit.staged(&self.fake);
         let mut running = Vec::new();
         for ((which, action), held) in actions.iter().enumerate().zip(held) {
             let (pool, documents, doing) = (self.pool.clone(), self.documents.clone(), action.clone());
@@ -252,6 +257,10 @@ impl Run {
             );
         }
         let mut reports: Vec<Option<Report>> = running.into_iter().map(|running| running.wait()).collect();
+        if reports.iter().all(|report| matches!(report, Some(Report::Done))) {
+            // Of two that published the same, one was replaced, and nobody saw it stand.
+            self.closed_shared.extend(self.audit.staged(&self.fake).difference(&before).cloned());
+        }
         for which in 0..2 {
             self.note(format!("both, {which}: {:?}: {:?}", actions[which], reports[which]));
             self.judge(which, &actions[which], reports[which].as_ref(), true);
@@ -334,6 +343,7 @@ impl Run {
             }
             (Action::Close { upload, .. }, Some(Report::Done)) => {
                 self.instances[which].linked.insert((upload.repository, upload.content));
+                self.pushed = Some((upload.repository, upload.content));
             }
             (Action::DeleteBlob { repository, content }, _) => {
                 self.instances[which].linked.remove(&(*repository, *content));
@@ -425,7 +435,7 @@ impl Run {
 }
 
 /// Bytes that an instance may hold: so few that all but the smallest is staged, or enough.
-const BUDGETS: [usize; 3] = [64 * 1024 * 1024, 1, 2_500_000];
+const BUDGETS: [usize; 4] = [64 * 1024 * 1024, 1, 1, 2_500_000];
 
 const NAMES: [&str; 19] = [
     "PushManifest",
