@@ -21,15 +21,17 @@ impl Run {
             return Action::Pull { repository, content, range };
         }
         let repository = self.repository();
-        let content = self.pool.draw(&mut self.random);
         let tag = self.below(self.pool.tags.len());
         match self.random.below(100) {
-            0..12 => self.push(repository, content),
-            12..16 => {
+            0..9 => {
+                let content = self.content();
+                self.push(repository, content)
+            }
+            9..12 => {
                 Action::Mount { from: repository, to: self.repository(), content: self.linked(repository) }
             }
-            16..28 => self.push_manifest(repository),
-            28..52 => self.upload(repository, content),
+            12..20 => self.push_manifest(repository),
+            20..52 => self.upload(repository),
             52..55 => Action::DeleteBlob { repository, content: self.linked(repository) },
             55..57 => Action::DeleteManifest { repository, document: self.document(repository) },
             57..60 => Action::DeleteTag { repository, tag },
@@ -51,7 +53,7 @@ impl Run {
     /// Two actions that get in each other's way.
     pub(crate) fn draw_pair(&mut self) -> Option<[Action; 2]> {
         let repository = self.repository();
-        let content = self.pool.draw(&mut self.random);
+        let content = self.content();
         let tags = vec![self.below(self.pool.tags.len())];
         let pair = match self.below(7) {
             0 | 1 => [self.push(repository, content), self.push(repository, content)],
@@ -60,7 +62,7 @@ impl Run {
             4 => [self.tagged(repository, &tags), Action::DeleteTag { repository, tag: tags[0] }],
             5 => {
                 let upload = self.idle_upload()?;
-                let other = self.push(self.repository_of(&upload), upload.content);
+                let other = self.push(upload.repository, upload.content);
                 [self.close(upload, false), other]
             }
             _ => {
@@ -78,8 +80,12 @@ impl Run {
         pair.iter().all(|action| !matches!(action, Action::Mount { .. })).then_some(pair)
     }
 
-    fn repository_of(&self, upload: &Upload) -> usize {
-        upload.repository
+    /// A content to be pushed.
+    fn content(&mut self) -> usize {
+        if self.chance(60) {
+            return Arc::make_mut(&mut self.pool).fresh(&mut self.random);
+        }
+        self.pool.draw(&mut self.random)
     }
 
     fn repository(&mut self) -> usize {
@@ -170,11 +176,14 @@ impl Run {
     }
 
     /// The next request of an upload, or a first one.
-    fn upload(&mut self, repository: usize, content: usize) -> Action {
+    fn upload(&mut self, repository: usize) -> Action {
         if self.sessions.is_empty() || (self.sessions.len() < SESSIONS && self.chance(15)) {
             // Two clients push the same now and then.
             let same = self.sessions.first().map(|session| session.upload.content);
-            let content = same.filter(|_| self.chance(30)).unwrap_or(content);
+            let content = match same.filter(|_| self.chance(30)) {
+                Some(same) => same,
+                None => self.content(),
+            };
             return Action::Begin { repository, content };
         }
         let index = self.below(self.sessions.len());

@@ -72,7 +72,7 @@ impl Run {
         let fake = setup.cluster();
         let instance = |front_end| Instance::start(setup, &fake, front_end, BUDGETS[front_end]);
         let instances = [instance(0), instance(1)];
-        let pool = Arc::new(Pool::new(random.number()));
+        let pool = Arc::new(Pool::new(&mut random));
         Run {
             setup,
             fake,

@@ -70,7 +70,7 @@ impl Setup {
         ];
         let moments = [Moment::BeforeBody, Moment::MidBody, Moment::AfterBody];
         faults.extend(moments.map(Fault::Reset));
-        let mut rules: Vec<Rule> = faults.into_iter().map(|fault| Rule::new(fault).chance(0.005)).collect();
+        let mut rules: Vec<Rule> = faults.into_iter().map(|fault| Rule::new(fault).chance(0.007)).collect();
         // Not of the authentication itself: there it would say that the password is wrong.
         let kinds =
             [Kind::Put, Kind::SloPut, Kind::Get, Kind::Head, Kind::Delete, Kind::BulkDelete, Kind::Listing];
