@@ -15,7 +15,7 @@ const PIECES: [usize; 4] = [1_000, 16_384, 65_536, 700_000];
 impl Run {
     pub(crate) fn draw(&mut self) -> Action {
         if let Some((repository, content)) = self.pushed.take()
-            && self.chance(50)
+            && self.chance(75)
         {
             let range = 0..self.pool.contents[content].bytes.len() as u64;
             return Action::Pull { repository, content, range };

@@ -32,8 +32,8 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn new(seed: u64, pipeline: Pipeline) -> Setup {
-        let skew = Duration::from_millis([0, 40, 300_000][(seed / 2 % 3) as usize]);
-        Setup { seed, pipeline, rot: seed.is_multiple_of(2), skew }
+        let skew = Duration::from_millis([0, 40, 300_000][(seed / 3 % 3) as usize]);
+        Setup { seed, pipeline, rot: seed % 3 == 2, skew }
     }
 
     pub(crate) fn cluster(self) -> FakeSwift {
