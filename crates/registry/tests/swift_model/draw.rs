@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::action::{Action, Upload};
+use crate::action::{Action, Ending, Upload};
 use crate::known::State;
 use crate::pool::Document;
 use crate::run::{Run, SESSIONS};
@@ -14,9 +14,9 @@ const PIECES: [usize; 4] = [1_000, 16_384, 65_536, 700_000];
 
 impl Run {
     pub(crate) fn draw(&mut self) -> Action {
-        if let Some((repository, content)) = self.pushed.take()
-            && self.chance(75)
-        {
+        let (repository, content, pulls) = self.pushed;
+        if pulls > 0 && self.chance(80) {
+            self.pushed.2 -= 1;
             let range = 0..self.pool.contents[content].bytes.len() as u64;
             return Action::Pull { repository, content, range };
         }
@@ -202,6 +202,11 @@ impl Run {
         }
         let size = self.pool.contents[upload.content].bytes.len();
         let left = size.saturating_sub(usize::try_from(upload.offset).unwrap());
+        if self.sessions[index].careful && !self.sessions[index].closing && left > 0 && self.chance(70) {
+            self.sessions[index].careful = false;
+            let length = 1 + self.below(left);
+            return Action::Patch { upload, length, piece: self.piece(), ending: Ending::Pause };
+        }
         match self.below(20) {
             0 if !held => Action::Cancel { upload },
             1 if !held => Action::Status { upload },

@@ -17,6 +17,8 @@ use crate::world::{Instance, Interrupt, Setup};
 const TRAIL: usize = 60;
 /// Steps between two looks at everything.
 const AUDIT_EVERY: u64 = 8;
+/// How often a client pulls what it has pushed.
+const PULLS_AFTER_PUSH: usize = 3;
 /// Uploads under way at a time.
 pub(crate) const SESSIONS: usize = 6;
 
@@ -29,6 +31,8 @@ pub(crate) struct Session {
     pub(crate) gone: bool,
     /// Whether the client has tried to close it.
     pub(crate) closing: bool,
+    /// Whether a request of it has failed: the client goes on with smaller ones.
+    pub(crate) careful: bool,
     /// A request that is still open: with its instance and which life of it.
     pub(crate) held: Option<(Box<UploadWriter>, usize, u64)>,
 }
@@ -51,8 +55,8 @@ pub(crate) struct Run {
     pub(crate) sessions: Vec<Session>,
     pub(crate) random: Rng,
     pub(crate) audit: Audit,
-    /// What was pushed last: its client pulls it to see that it is well.
-    pub(crate) pushed: Option<(usize, usize)>,
+    /// What was pushed last, and how often its client will pull it to see that it is well.
+    pub(crate) pushed: (usize, usize, usize),
     pub(crate) counts: Counts,
     /// Whether requests may fail.
     pub(crate) faults: bool,
@@ -83,7 +87,7 @@ impl Run {
             sessions: Vec::new(),
             random,
             audit: Audit::new(setup.rot),
-            pushed: None,
+            pushed: (0, 0, 0),
             counts: Counts::default(),
             faults: true,
             purged_open: HashSet::new(),
@@ -343,7 +347,7 @@ impl Run {
             }
             (Action::Close { upload, .. }, Some(Report::Done)) => {
                 self.instances[which].linked.insert((upload.repository, upload.content));
-                self.pushed = Some((upload.repository, upload.content));
+                self.pushed = (upload.repository, upload.content, PULLS_AFTER_PUSH);
             }
             (Action::DeleteBlob { repository, content }, _) => {
                 self.instances[which].linked.remove(&(*repository, *content));
@@ -352,7 +356,8 @@ impl Run {
                 let (repository, content, session) = (*repository, *content, *session);
                 let number = self.random.number();
                 let upload = Upload { number, repository, content, session, offset: 0 };
-                self.sessions.push(Session { upload, sure: true, gone: false, closing: false, held: None });
+                let (sure, gone, closing, careful) = (true, false, false, false);
+                self.sessions.push(Session { upload, sure, gone, closing, careful, held: None });
             }
             (Action::Purge, _) => self.purged(),
             _ => {}
@@ -385,6 +390,7 @@ impl Run {
             Some(Report::Done) if closes => drop(self.sessions.remove(index)),
             _ => {
                 session.sure = false;
+                session.careful = true;
                 session.gone |= closes;
             }
         }
