@@ -441,7 +441,7 @@ impl Run {
 }
 
 /// Bytes that an instance may hold: so few that all but the smallest is staged, or enough.
-const BUDGETS: [usize; 4] = [64 * 1024 * 1024, 1, 1, 2_500_000];
+const BUDGETS: [usize; 5] = [1, 2_500_000, 64 * 1024 * 1024, 1, 1];
 
 const NAMES: [&str; 19] = [
     "PushManifest",
