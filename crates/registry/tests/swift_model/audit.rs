@@ -122,6 +122,13 @@ impl Audit {
         }
     }
 
+    /// The sessions that have segments.
+    pub(crate) fn staged(&self, fake: &FakeSwift) -> HashSet<String> {
+        let place = format!("{PREFIX}/segments/");
+        let segments = fake.objects(CONTAINER).into_iter().filter(|name| name.starts_with(&place));
+        segments.map(|name| session_of(&name).to_owned()).collect()
+    }
+
     /// Compares the stored bytes of a content.
     fn content(&mut self, fake: &FakeSwift, pool: &Pool, content: usize) -> Result<(), String> {
         match self.compare(fake, pool, content) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::action::{Action, Upload};
+use crate::action::{Action, Ending, Upload};
 use crate::known::State;
 use crate::pool::Document;
 use crate::run::{Run, SESSIONS};
@@ -14,16 +14,24 @@ const PIECES: [usize; 4] = [1_000, 16_384, 65_536, 700_000];
 
 impl Run {
     pub(crate) fn draw(&mut self) -> Action {
+        let (repository, content, pulls) = self.pushed;
+        if pulls > 0 && self.chance(80) {
+            self.pushed.2 -= 1;
+            let range = 0..self.pool.contents[content].bytes.len() as u64;
+            return Action::Pull { repository, content, range };
+        }
         let repository = self.repository();
-        let content = self.pool.draw(&mut self.random);
         let tag = self.below(self.pool.tags.len());
         match self.random.below(100) {
-            0..12 => self.push(repository, content),
-            12..16 => {
+            0..9 => {
+                let content = self.content();
+                self.push(repository, content)
+            }
+            9..12 => {
                 Action::Mount { from: repository, to: self.repository(), content: self.linked(repository) }
             }
-            16..28 => self.push_manifest(repository),
-            28..52 => self.upload(repository, content),
+            12..20 => self.push_manifest(repository),
+            20..52 => self.upload(repository),
             52..55 => Action::DeleteBlob { repository, content: self.linked(repository) },
             55..57 => Action::DeleteManifest { repository, document: self.document(repository) },
             57..60 => Action::DeleteTag { repository, tag },
@@ -37,7 +45,7 @@ impl Run {
             }
             96 => Action::Catalog { limit: 1 + self.below(4) },
             97 => Action::Refresh,
-            98 if self.chance(50) => Action::Purge,
+            98 => Action::Purge,
             _ => Action::PullTag { repository, tag },
         }
     }
@@ -45,7 +53,7 @@ impl Run {
     /// Two actions that get in each other's way.
     pub(crate) fn draw_pair(&mut self) -> Option<[Action; 2]> {
         let repository = self.repository();
-        let content = self.pool.draw(&mut self.random);
+        let content = self.content();
         let tags = vec![self.below(self.pool.tags.len())];
         let pair = match self.below(7) {
             0 | 1 => [self.push(repository, content), self.push(repository, content)],
@@ -54,7 +62,7 @@ impl Run {
             4 => [self.tagged(repository, &tags), Action::DeleteTag { repository, tag: tags[0] }],
             5 => {
                 let upload = self.idle_upload()?;
-                let other = self.push(self.repository_of(&upload), upload.content);
+                let other = self.push(upload.repository, upload.content);
                 [self.close(upload, false), other]
             }
             _ => {
@@ -72,8 +80,12 @@ impl Run {
         pair.iter().all(|action| !matches!(action, Action::Mount { .. })).then_some(pair)
     }
 
-    fn repository_of(&self, upload: &Upload) -> usize {
-        upload.repository
+    /// A content to be pushed.
+    fn content(&mut self) -> usize {
+        if self.chance(60) {
+            return Arc::make_mut(&mut self.pool).fresh(&mut self.random);
+        }
+        self.pool.draw(&mut self.random)
     }
 
     fn repository(&mut self) -> usize {
@@ -164,11 +176,14 @@ impl Run {
     }
 
     /// The next request of an upload, or a first one.
-    fn upload(&mut self, repository: usize, content: usize) -> Action {
+    fn upload(&mut self, repository: usize) -> Action {
         if self.sessions.is_empty() || (self.sessions.len() < SESSIONS && self.chance(15)) {
             // Two clients push the same now and then.
             let same = self.sessions.first().map(|session| session.upload.content);
-            let content = same.filter(|_| self.chance(30)).unwrap_or(content);
+            let content = match same.filter(|_| self.chance(30)) {
+                Some(same) => same,
+                None => self.content(),
+            };
             return Action::Begin { repository, content };
         }
         let index = self.below(self.sessions.len());
@@ -187,6 +202,11 @@ impl Run {
         }
         let size = self.pool.contents[upload.content].bytes.len();
         let left = size.saturating_sub(usize::try_from(upload.offset).unwrap());
+        if self.sessions[index].careful && !self.sessions[index].closing && left > 0 && self.chance(70) {
+            self.sessions[index].careful = false;
+            let length = 1 + self.below(left);
+            return Action::Patch { upload, length, piece: self.piece(), ending: Ending::Pause };
+        }
         match self.below(20) {
             0 if !held => Action::Cancel { upload },
             1 if !held => Action::Status { upload },

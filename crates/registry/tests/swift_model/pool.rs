@@ -28,57 +28,69 @@ pub(crate) struct Document {
 }
 
 /// Everything that is pushed in one run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pool {
-    pub(crate) contents: Vec<Content>,
+    pub(crate) contents: Vec<Arc<Content>>,
     pub(crate) repositories: Vec<RepositoryName>,
     pub(crate) tags: Vec<Tag>,
 }
 
-/// Sizes, mostly small; those above 4 MiB are staged whoever pushes them and have a chunk index.
-const SIZES: [usize; 20] = [
-    0, 1, 700, 9_000, 40_000, 65_536, 65_537, 70_000, 90_000, 120_000, 150_000, 200_000, 260_000, 400_000,
-    1_048_577, 1_400_000, 2_600_000, 4_194_304, 4_194_305, 6_000_000,
-];
-/// Indexes of sizes that have a longer sibling.
-const GROWING: [usize; 3] = [7, 9, 14];
+/// Sizes that every run has; those above 4 MiB are staged whoever pushes them, and have a chunk index.
+const SIZES: [usize; 12] =
+    [0, 1, 700, 9_000, 40_000, 65_536, 65_537, 400_000, 1_048_577, 4_194_304, 4_194_305, 6_000_000];
 
 impl Pool {
-    pub(crate) fn new(seed: u64) -> Pool {
-        let mut contents: Vec<Content> = Vec::new();
-        for (number, size) in SIZES.into_iter().enumerate() {
-            let algorithm = if number % 7 == 6 { Algorithm::Sha512 } else { Algorithm::Sha256 };
-            contents.push(content(bytes(seed + number as u64, size), algorithm));
-        }
-        for number in GROWING {
-            let mut longer = contents[number].bytes.to_vec();
-            longer.extend(bytes(seed + 1_000 + number as u64, 80_000));
-            contents[number].longer = Some(contents.len());
-            contents.push(content(longer, Algorithm::Sha256));
-        }
+    pub(crate) fn new(random: &mut Rng) -> Pool {
         let names = |list: &[&str]| list.iter().map(|name| RepositoryName::parse(name).unwrap()).collect();
         let tags = ["latest", "1.0", "1.0-a", "1.0.1", "2024-01", "2024-01.rc"];
-        Pool {
-            contents,
+        let mut pool = Pool {
+            contents: Vec::new(),
             repositories: names(&["app", "team/app", "team/app-2"]),
             tags: tags.iter().map(|tag| Tag::parse(tag).unwrap()).collect(),
+        };
+        for size in SIZES {
+            pool.add(random, size);
         }
+        pool
     }
 
-    /// A content; rarely one of the large ones.
+    /// Adds a content of that size, and sometimes one that begins with it.
+    fn add(&mut self, random: &mut Rng, size: usize) -> usize {
+        let algorithm = if random.below(6) == 0 { Algorithm::Sha512 } else { Algorithm::Sha256 };
+        let number = self.contents.len();
+        let bytes = bytes(random.number(), size);
+        let longer = (random.below(3) == 0).then(|| {
+            let mut longer = bytes.clone();
+            longer.extend_from_slice(&random.number().to_le_bytes().repeat(9_000));
+            longer
+        });
+        let digest = Digest::of(algorithm, &bytes);
+        let sibling = longer.is_some().then_some(number + 1);
+        self.contents.push(Arc::new(Content { bytes: bytes.into(), digest, longer: sibling }));
+        if let Some(longer) = longer {
+            let digest = Digest::sha256(&longer);
+            self.contents.push(Arc::new(Content { bytes: longer.into(), digest, longer: None }));
+        }
+        number
+    }
+
+    /// A content that nobody has pushed: mostly of a few segments where little is held in memory.
+    pub(crate) fn fresh(&mut self, random: &mut Rng) -> usize {
+        let size = match random.below(40) {
+            0 => 4_194_305 + random.below(2_000_000),
+            1..5 => 300_000 + random.below(2_000_000),
+            5..10 => random.below(65_536),
+            _ => 65_537 + random.below(250_000),
+        };
+        self.add(random, usize::try_from(size).unwrap())
+    }
+
+    /// A content that somebody may have pushed already; rarely a large one.
     pub(crate) fn draw(&self, random: &mut Rng) -> usize {
-        let common = SIZES.len() - 5;
-        match random.below(12) {
-            0 => common + random.below(5) as usize,
-            1 | 2 => SIZES.len() + random.below(GROWING.len() as u64) as usize,
-            _ => random.below(common as u64) as usize,
-        }
+        let number = random.below(self.contents.len() as u64) as usize;
+        let large = self.contents[number].bytes.len() > 1_500_000;
+        if large && random.below(4) > 0 { number / 4 } else { number }
     }
-}
-
-fn content(bytes: Vec<u8>, algorithm: Algorithm) -> Content {
-    let digest = Digest::of(algorithm, &bytes);
-    Content { bytes: bytes.into(), digest, longer: None }
 }
 
 impl Document {

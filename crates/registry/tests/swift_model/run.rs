@@ -17,6 +17,8 @@ use crate::world::{Instance, Interrupt, Setup};
 const TRAIL: usize = 60;
 /// Steps between two looks at everything.
 const AUDIT_EVERY: u64 = 8;
+/// How often a client pulls what it has pushed.
+const PULLS_AFTER_PUSH: usize = 3;
 /// Uploads under way at a time.
 pub(crate) const SESSIONS: usize = 6;
 
@@ -29,6 +31,8 @@ pub(crate) struct Session {
     pub(crate) gone: bool,
     /// Whether the client has tried to close it.
     pub(crate) closing: bool,
+    /// Whether a request of it has failed: the client goes on with smaller ones.
+    pub(crate) careful: bool,
     /// A request that is still open: with its instance and which life of it.
     pub(crate) held: Option<(Box<UploadWriter>, usize, u64)>,
 }
@@ -51,6 +55,8 @@ pub(crate) struct Run {
     pub(crate) sessions: Vec<Session>,
     pub(crate) random: Rng,
     pub(crate) audit: Audit,
+    /// What was pushed last, and how often its client will pull it to see that it is well.
+    pub(crate) pushed: (usize, usize, usize),
     pub(crate) counts: Counts,
     /// Whether requests may fail.
     pub(crate) faults: bool,
@@ -70,7 +76,7 @@ impl Run {
         let fake = setup.cluster();
         let instance = |front_end| Instance::start(setup, &fake, front_end, BUDGETS[front_end]);
         let instances = [instance(0), instance(1)];
-        let pool = Arc::new(Pool::new(random.number()));
+        let pool = Arc::new(Pool::new(&mut random));
         Run {
             setup,
             fake,
@@ -81,6 +87,7 @@ impl Run {
             sessions: Vec::new(),
             random,
             audit: Audit::new(setup.rot),
+            pushed: (0, 0, 0),
             counts: Counts::default(),
             faults: true,
             purged_open: HashSet::new(),
@@ -215,7 +222,8 @@ impl Run {
     pub(crate) fn act(&mut self, action: Action) -> Option<()> {
         let which = self.instance_for(&action);
         let interrupt = if self.faults && action.writes() && self.chance(8) {
-            let polls = 1 + self.random.below(14) as u32;
+            let longest = if matches!(action, Action::Close { .. }) { 40 } else { 14 };
+            let polls = 1 + self.random.below(longest) as u32;
             if self.chance(50) { Interrupt::Cancel(polls) } else { Interrupt::Crash(polls) }
         } else {
             Interrupt::Never
@@ -243,6 +251,7 @@ impl Run {
     fn two_at_once(&mut self) {
         let Some(actions) = self.draw_pair() else { return };
         let held = actions.each_ref().map(|action| self.take_held(action));
+        let before = self.audit.staged(&self.fake);
         let mut running = Vec::new();
         for ((which, action), held) in actions.iter().enumerate().zip(held) {
             let (pool, documents, doing) = (self.pool.clone(), self.documents.clone(), action.clone());
@@ -252,6 +261,10 @@ impl Run {
             );
         }
         let mut reports: Vec<Option<Report>> = running.into_iter().map(|running| running.wait()).collect();
+        if reports.iter().all(|report| matches!(report, Some(Report::Done))) {
+            // Of two that published the same, one was replaced, and nobody saw it stand.
+            self.closed_shared.extend(self.audit.staged(&self.fake).difference(&before).cloned());
+        }
         for which in 0..2 {
             self.note(format!("both, {which}: {:?}: {:?}", actions[which], reports[which]));
             self.judge(which, &actions[which], reports[which].as_ref(), true);
@@ -334,6 +347,7 @@ impl Run {
             }
             (Action::Close { upload, .. }, Some(Report::Done)) => {
                 self.instances[which].linked.insert((upload.repository, upload.content));
+                self.pushed = (upload.repository, upload.content, PULLS_AFTER_PUSH);
             }
             (Action::DeleteBlob { repository, content }, _) => {
                 self.instances[which].linked.remove(&(*repository, *content));
@@ -342,7 +356,8 @@ impl Run {
                 let (repository, content, session) = (*repository, *content, *session);
                 let number = self.random.number();
                 let upload = Upload { number, repository, content, session, offset: 0 };
-                self.sessions.push(Session { upload, sure: true, gone: false, closing: false, held: None });
+                let (sure, gone, closing, careful) = (true, false, false, false);
+                self.sessions.push(Session { upload, sure, gone, closing, careful, held: None });
             }
             (Action::Purge, _) => self.purged(),
             _ => {}
@@ -375,6 +390,7 @@ impl Run {
             Some(Report::Done) if closes => drop(self.sessions.remove(index)),
             _ => {
                 session.sure = false;
+                session.careful = true;
                 session.gone |= closes;
             }
         }
@@ -425,7 +441,7 @@ impl Run {
 }
 
 /// Bytes that an instance may hold: so few that all but the smallest is staged, or enough.
-const BUDGETS: [usize; 3] = [64 * 1024 * 1024, 1, 2_500_000];
+const BUDGETS: [usize; 5] = [1, 2_500_000, 64 * 1024 * 1024, 1, 1];
 
 const NAMES: [&str; 19] = [
     "PushManifest",

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::future::{pending, poll_fn};
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use wharfinger_fake_swift::{Delay, FakeSwift, Fault, Kind, Moment, Options, Pipeline, Rule};
@@ -32,8 +32,8 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn new(seed: u64, pipeline: Pipeline) -> Setup {
-        let skew = Duration::from_millis([0, 40, 300_000][(seed / 2 % 3) as usize]);
-        Setup { seed, pipeline, rot: seed.is_multiple_of(2), skew }
+        let skew = Duration::from_millis([0, 40, 300_000][(seed / 3 % 3) as usize]);
+        Setup { seed, pipeline, rot: seed % 3 == 2, skew }
     }
 
     pub(crate) fn cluster(self) -> FakeSwift {
@@ -70,13 +70,14 @@ impl Setup {
         ];
         let moments = [Moment::BeforeBody, Moment::MidBody, Moment::AfterBody];
         faults.extend(moments.map(Fault::Reset));
-        let mut rules: Vec<Rule> = faults.into_iter().map(|fault| Rule::new(fault).chance(0.005)).collect();
+        let mut rules: Vec<Rule> = faults.into_iter().map(|fault| Rule::new(fault).chance(0.007)).collect();
         // Not of the authentication itself: there it would say that the password is wrong.
         let kinds =
             [Kind::Put, Kind::SloPut, Kind::Get, Kind::Head, Kind::Delete, Kind::BulkDelete, Kind::Listing];
         let denied = moments.map(|moment| Rule::new(refuse(401, None, moment)).on(&kinds).chance(0.005));
         rules.extend(denied);
-        rules.push(Rule::new(refuse(503, None, Moment::BeforeBody)).burst(0.004, 4));
+        let unavailable = refuse(503, None, Moment::BeforeBody);
+        rules.push(Rule::new(unavailable).burst(0.004, 4));
         if self.rot {
             rules.push(Rule::new(Fault::WrongByte { at: None }).chance(0.01));
         }
@@ -88,7 +89,7 @@ impl Setup {
         // Where it hurts most.
         let reads = [Kind::Get, Kind::Head];
         rules.extend([
-            Rule::new(stale(60)).on(&reads).named("/segments/").chance(0.3),
+            Rule::new(stale(400)).on(&reads).named("/segments/").chance(0.4),
             Rule::new(stale(40)).on(&reads).named("current/link").chance(0.3),
             Rule::new(stale(20)).on(&reads).named("/blobs/").chance(0.1),
             Rule::new(stale(20)).on(&reads).named("/uploads/").chance(0.1),
@@ -204,14 +205,11 @@ impl Instance {
 
     /// Waits until nothing that was given up is still being put away.
     pub(crate) fn wait_idle(&self, writers: usize) {
-        let registry = self.registry.clone();
-        for _ in 0..20_000 {
-            if registry.uploads_in_flight() <= writers {
-                return;
-            }
+        let begun = Instant::now();
+        while self.registry.uploads_in_flight() > writers {
+            assert!(begun.elapsed() < PATIENCE, "an upload that was given up is never put away");
             std::thread::sleep(Duration::from_millis(1));
         }
-        panic!("an upload that was given up is never put away ({:?})", self.setup);
     }
 
     pub(crate) fn damaged_count(&self) -> usize {
