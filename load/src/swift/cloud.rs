@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use wharfinger_test_support::{Mark, SwiftCluster};
+use wharfinger_test_support::{Mark, ProxyRequest, SwiftCluster};
 
 use crate::connection::Connection;
 use crate::measure::pages::in_parallel;
@@ -103,13 +103,14 @@ impl Cloud {
         }
     }
 
-    /// How many requests about `container` the proxy has answered since `mark`, those included that Swift's own
-    /// middleware makes for a client.
+    /// How many requests about `container` the proxy has answered to clients since `mark`, without those that Swift's
+    /// own middleware makes for them.
     pub(crate) fn requests_since(&self, mark: Mark, container: &str) -> usize {
         let place = format!("/v1/{}/{container}", self.cluster.account());
         let about = |path: &str| {
             path.strip_prefix(&place).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
         };
-        self.cluster.since(mark).iter().filter(|request| about(&request.path)).count()
+        let of_clients = |request: &&ProxyRequest| request.source.is_none() && about(&request.path);
+        self.cluster.since(mark).iter().filter(of_clients).count()
     }
 }

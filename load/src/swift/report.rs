@@ -71,7 +71,7 @@ fn method(text: &mut String, results: &Results) {
 - Both registries run with the same configuration: no redirects, descriptors in memory, no access log, no probe of
   the store, no purge. Each is started anew for each run and has pushed a little image before. {rounds} round(s), each
   beginning with another server; the blob beyond 5 GiB is moved once.
-- Requests are counted in the proxy's log, those included that Swift's own middleware makes for a client.
+- Requests are counted in the proxy's log, without those that Swift's own middleware makes for a client.
 - Layers: one that is not counted, then {repeats} by one client. CPU is user and system time of the registry. Everything
   that is pulled is compared byte for byte; of the pushed layers the last is pulled back.
 - Memory: peak RssAnon every 5 ms less what it was before, divided by the streams.
