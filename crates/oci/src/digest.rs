@@ -72,6 +72,12 @@ pub struct Digest {
 impl Digest {
     /// Parses `algorithm:hex`; the hex digits must be lower case (image-spec, "Registered algorithms").
     pub fn parse(text: &str) -> Result<Digest, DigestError> {
+        // What nearly every digest is; whatever is wrong with another is told below.
+        if let Some(encoded) = text.strip_prefix("sha256:")
+            && let Ok(digest) = Self::from_hex(Algorithm::Sha256, encoded)
+        {
+            return Ok(digest);
+        }
         let (name, encoded) = text.split_once(':').ok_or(DigestError::Malformed)?;
         if !is_algorithm_grammar(name) || encoded.is_empty() || !encoded.bytes().all(is_encoded_char) {
             return Err(DigestError::Malformed);
@@ -88,14 +94,13 @@ impl Digest {
         if encoded.len() != expected {
             return Err(bad);
         }
-        let mut bytes = [0u8; 64];
+        let (mut bytes, mut seen) = ([0u8; 64], 0);
         for (slot, pair) in bytes.iter_mut().zip(encoded.as_bytes().chunks_exact(2)) {
-            match (hex_value(pair[0]), hex_value(pair[1])) {
-                (Some(high), Some(low)) => *slot = high << 4 | low,
-                _ => return Err(bad),
-            }
+            let (high, low) = (HEX_VALUES[usize::from(pair[0])], HEX_VALUES[usize::from(pair[1])]);
+            seen |= high | low;
+            *slot = high << 4 | low & 15;
         }
-        Ok(Digest { algorithm, bytes })
+        if seen & NO_HEX == 0 { Ok(Digest { algorithm, bytes }) } else { Err(bad) }
     }
 
     /// Hashes `content` with `algorithm`.
@@ -124,11 +129,12 @@ impl Digest {
 
     /// Appends the hex digits to `out`, for building keys without an extra allocation.
     pub fn push_hex(&self, out: &mut String) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        for byte in self.as_bytes() {
-            out.push(DIGITS[usize::from(byte >> 4)] as char);
-            out.push(DIGITS[usize::from(byte & 15)] as char);
+        let mut digits = [0; 128];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.as_bytes()) {
+            pair.copy_from_slice(&HEX_PAIRS[usize::from(*byte)]);
         }
+        // Digits are text.
+        out.push_str(std::str::from_utf8(&digits[..self.algorithm.size() * 2]).unwrap_or_default());
     }
 
     /// The raw digest, 32 or 64 bytes.
@@ -192,13 +198,32 @@ fn is_encoded_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'=' | b'_' | b'-')
 }
 
-fn hex_value(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
+/// Both digits of every byte.
+const HEX_PAIRS: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
     }
-}
+    pairs
+};
+
+/// In [`HEX_VALUES`]: no digit.
+const NO_HEX: u8 = 0x80;
+
+/// The value of every lower-case digit.
+const HEX_VALUES: [u8; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut values = [NO_HEX; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[digits[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
 
 /// A running hash whose state can be written down and taken up again by another process.
 #[derive(Clone)]

@@ -71,12 +71,12 @@ impl Route {
         if let Some(name) = rest.strip_suffix("/tags/list") {
             return Ok(Route::Tags(parse_name(name)?));
         }
-        let (head, last) = rest.rsplit_once('/').ok_or(RouteError::NotFound)?;
+        let (head, last) = cut_last(rest).ok_or(RouteError::NotFound)?;
         let last = decode(last)?;
         if let Some(name) = head.strip_suffix("/blobs/uploads") {
             return Ok(Route::Upload(parse_name(name)?, last.into_owned()));
         }
-        let (name, kind) = head.rsplit_once('/').ok_or(RouteError::NotFound)?;
+        let (name, kind) = cut_last(head).ok_or(RouteError::NotFound)?;
         match kind {
             "blobs" => Ok(Route::Blob(parse_name(name)?, Digest::parse(&last)?)),
             "manifests" => Ok(Route::Manifest(parse_name(name)?, Reference::parse(&last)?)),
@@ -116,6 +116,12 @@ impl fmt::Display for Route {
     }
 }
 
+/// What stands before and after the last slash.
+fn cut_last(text: &str) -> Option<(&str, &str)> {
+    let at = memchr::memrchr(b'/', text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
 /// A percent-encoded slash or dot stays an illegal character: names are never decoded.
 fn parse_name(text: &str) -> Result<RepositoryName, RouteError> {
     Ok(RepositoryName::parse(text)?)
@@ -123,6 +129,9 @@ fn parse_name(text: &str) -> Result<RepositoryName, RouteError> {
 
 /// Clients may write the colon of a digest as `%3A`.
 fn decode(text: &str) -> Result<Cow<'_, str>, RouteError> {
+    if !text.as_bytes().contains(&b'%') {
+        return Ok(Cow::Borrowed(text));
+    }
     percent_decode_str(text).decode_utf8().map_err(|_| RouteError::NotFound)
 }
 

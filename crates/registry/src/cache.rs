@@ -1,10 +1,12 @@
 //! What is remembered in memory: only content that was proved by its digest. Links are never cached, so what is
 //! deleted in a repository is gone at once, whoever deleted it.
 
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quick_cache::sync::Cache;
+use quick_cache::Weighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 use wharfinger_oci::Digest;
 
 use crate::blob::chunk_index::ChunkIndex;
@@ -18,40 +20,68 @@ const OVERHEAD: u64 = 200;
 #[derive(Clone)]
 pub(crate) struct ByContent;
 
-impl quick_cache::Weighter<Digest, Bytes> for ByContent {
+impl Weighter<Digest, Bytes> for ByContent {
     fn weight(&self, _: &Digest, bytes: &Bytes) -> u64 {
         bytes.len() as u64 + OVERHEAD
     }
 }
 
-impl quick_cache::Weighter<Digest, Arc<StoredManifest>> for ByContent {
+impl Weighter<Digest, Arc<StoredManifest>> for ByContent {
     fn weight(&self, _: &Digest, manifest: &Arc<StoredManifest>) -> u64 {
         manifest.bytes.len() as u64 + OVERHEAD
     }
 }
 
-impl quick_cache::Weighter<Digest, Arc<ChunkIndex>> for ByContent {
+impl Weighter<Digest, Arc<ChunkIndex>> for ByContent {
     fn weight(&self, _: &Digest, index: &Arc<ChunkIndex>) -> u64 {
         index.memory() + OVERHEAD
     }
 }
 
+fn cache<V: Clone>() -> Cache<Digest, V, ByContent, ByDigest>
+where
+    ByContent: Weighter<Digest, V>,
+{
+    Cache::with(1_000, CAPACITY, ByContent, ByDigest, DefaultLifecycle::default())
+}
+
+/// Digests are random already: eight of their bytes are hash enough.
+#[derive(Clone)]
+pub(crate) struct ByDigest;
+
+#[derive(Default)]
+pub(crate) struct EightBytes(u64);
+
+impl BuildHasher for ByDigest {
+    type Hasher = EightBytes;
+
+    fn build_hasher(&self) -> EightBytes {
+        EightBytes::default()
+    }
+}
+
+impl Hasher for EightBytes {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 ^= bytes.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 pub(crate) struct Caches {
     /// Manifests, by digest.
-    pub(crate) manifests: Cache<Digest, Arc<StoredManifest>, ByContent>,
+    pub(crate) manifests: Cache<Digest, Arc<StoredManifest>, ByContent, ByDigest>,
     /// Blobs without a chunk index, being small.
-    pub(crate) small_blobs: Cache<Digest, Bytes, ByContent>,
+    pub(crate) small_blobs: Cache<Digest, Bytes, ByContent, ByDigest>,
     /// Chunk indexes.
-    pub(crate) indexes: Cache<Digest, Arc<ChunkIndex>, ByContent>,
+    pub(crate) indexes: Cache<Digest, Arc<ChunkIndex>, ByContent, ByDigest>,
 }
 
 impl Caches {
     pub(crate) fn new() -> Caches {
-        Caches {
-            manifests: Cache::with_weighter(1_000, CAPACITY, ByContent),
-            small_blobs: Cache::with_weighter(1_000, CAPACITY, ByContent),
-            indexes: Cache::with_weighter(1_000, CAPACITY, ByContent),
-        }
+        Caches { manifests: cache(), small_blobs: cache(), indexes: cache() }
     }
 
     /// Hits and misses of content (not of indexes).

@@ -30,6 +30,7 @@ use crate::urls;
 use crate::v2;
 
 static API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+static VERSION: HeaderValue = HeaderValue::from_static("registry/2.0");
 
 /// Everything that requests share.
 pub struct App {
@@ -104,7 +105,7 @@ impl App {
             }
         }
         let headers = answer.headers_mut();
-        headers.insert(API_VERSION.clone(), HeaderValue::from_static("registry/2.0"));
+        headers.insert(API_VERSION.clone(), VERSION.clone());
         for (name, value) in &self.options.headers {
             headers.append(name, value.clone());
         }

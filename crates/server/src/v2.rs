@@ -8,6 +8,7 @@ pub(crate) mod query;
 mod referrers;
 mod tags;
 mod uploads;
+mod values;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response};

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::{
     Checkpoint, Delete, Durability, Key, List, Meta, Object, ObjectData, Operation, Page, Result, Staged,
@@ -28,6 +29,9 @@ pub use local_file::LocalFile;
 
 /// Where half-written files lie, beside Distribution's tree.
 const TEMPORARY: &str = "wharfinger/tmp";
+
+/// Links and the like have at most this many bytes.
+const SMALL: usize = 512;
 
 /// A directory as a store.
 #[derive(Clone, Debug)]
@@ -43,6 +47,8 @@ pub(crate) struct Root {
     hot: hot::Hot,
     /// Whether the kernel can open from its cache alone (Linux 5.12; some sandboxes refuse the call).
     cached_opens: AtomicBool,
+    /// Whether reads can be told not to wait for a disk. A file system in memory refuses that, and has none.
+    nowait_reads: AtomicBool,
 }
 
 impl Filesystem {
@@ -68,6 +74,7 @@ impl Filesystem {
             listings: list::Listings::default(),
             hot: hot::Hot::default(),
             cached_opens: AtomicBool::new(true),
+            nowait_reads: AtomicBool::new(true),
         };
         Ok(Filesystem { root: Arc::new(root) })
     }
@@ -108,12 +115,31 @@ impl Filesystem {
 
     /// Opens a file: at once where the kernel has the whole path in memory, else on the blocking pool.
     async fn open_file(&self, operation: Operation, key: &Key) -> Result<LocalFile> {
-        if key.is_legal()
-            && let Some(result) = self.root.open_cached(key)
-        {
-            return result.map_err(|error| StoreError::io(operation, key, error));
+        if let Some(result) = self.root.open_cached(key) {
+            let file = result.and_then(LocalFile::new);
+            return file.map_err(|error| StoreError::io(operation, key, error));
         }
         self.blocking(operation, key, Root::open_file).await
+    }
+
+    async fn read(&self, key: &Key, limit: usize) -> Result<Bytes> {
+        if limit <= SMALL
+            && let Some(result) = self.root.read_small(key, limit)
+        {
+            return result.map_err(|error| StoreError::io(Operation::Get, key, error));
+        }
+        let file = self.open_file(Operation::Get, key).await?;
+        let size = match usize::try_from(file.size()) {
+            Ok(size) if size <= limit => size,
+            _ => return Err(too_large(key, file.size(), limit)),
+        };
+        let mut buffer = vec![0; size];
+        match file.read_at_nowait(&mut buffer, 0) {
+            Ok(read) if read == size => return Ok(buffer.into()),
+            _ => {}
+        }
+        let read = move |_: &Root, _: &Key| file.read_exact_at(&mut buffer, 0).map(|()| buffer);
+        Ok(self.blocking(Operation::Get, key, read).await?.into())
     }
 }
 
@@ -128,21 +154,43 @@ impl Root {
         LocalFile::new(file)
     }
 
-    /// `None` where only a blocking open can tell.
-    fn open_cached(&self, key: &Key) -> Option<io::Result<LocalFile>> {
-        if !self.cached_opens.load(Ordering::Relaxed) {
+    /// Opens a file with what the kernel has in memory. `None` where only a blocking open can tell.
+    fn open_cached(&self, key: &Key) -> Option<io::Result<OwnedFd>> {
+        if !key.is_legal() || !self.cached_opens.load(Ordering::Relaxed) {
             return None;
         }
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         match rustix::fs::openat2(&self.directory, key.as_str(), flags, Mode::empty(), ResolveFlags::CACHED) {
-            Ok(file) => Some(LocalFile::new(file)),
-            Err(rustix::io::Errno::NOENT) => Some(Err(io::ErrorKind::NotFound.into())),
-            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM | rustix::io::Errno::INVAL) => {
+            Ok(file) => Some(Ok(file)),
+            Err(Errno::NOENT) => Some(Err(io::ErrorKind::NotFound.into())),
+            Err(Errno::NOSYS | Errno::PERM | Errno::INVAL) => {
                 self.cached_opens.store(false, Ordering::Relaxed);
                 None
             }
             Err(_) => None,
         }
+    }
+
+    /// Reads a link, or what is as small, with what the kernel has in memory; its size is not asked for first.
+    /// `None` where it is larger, or where only a blocking call can tell.
+    fn read_small(&self, key: &Key, limit: usize) -> Option<io::Result<Bytes>> {
+        let file = match self.open_cached(key)? {
+            Ok(file) => file,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut buffer = [0; SMALL + 1];
+        let mut read = Err(Errno::OPNOTSUPP);
+        if self.nowait_reads.load(Ordering::Relaxed) {
+            let parts = &mut [io::IoSliceMut::new(&mut buffer)];
+            read = rustix::io::preadv2(&file, parts, 0, ReadWriteFlags::NOWAIT);
+        }
+        if read == Err(Errno::OPNOTSUPP) {
+            self.nowait_reads.store(false, Ordering::Relaxed);
+            read = rustix::io::pread(&file, &mut buffer, 0);
+        }
+        // Anything else, a directory among it, is told by the calls that may block.
+        let length = read.ok().filter(|&length| length <= limit.min(SMALL))?;
+        Some(Ok(Bytes::copy_from_slice(&buffer[..length])))
     }
 
     /// Looks at a file with what the kernel has in memory. `None` where only a blocking call can tell.
@@ -159,7 +207,7 @@ impl Root {
                 self.hot.touch(key);
                 Some(rustix::fs::fstat(&file).map_err(io::Error::from).and_then(meta))
             }
-            Err(rustix::io::Errno::NOENT) => Some(Err(io::ErrorKind::NotFound.into())),
+            Err(Errno::NOENT) => Some(Err(io::ErrorKind::NotFound.into())),
             Err(_) => None,
         }
     }
@@ -200,18 +248,11 @@ impl Store for Filesystem {
     }
 
     async fn get(&self, key: &Key, limit: usize) -> Result<Bytes> {
-        let file = self.open_file(Operation::Get, key).await?;
-        let size = match usize::try_from(file.size()) {
-            Ok(size) if size <= limit => size,
-            _ => return Err(too_large(key, file.size(), limit)),
-        };
-        let mut buffer = vec![0; size];
-        match file.read_at_nowait(&mut buffer, 0) {
-            Ok(read) if read == size => return Ok(buffer.into()),
-            _ => {}
-        }
-        let read = move |_: &Root, _: &Key| file.read_exact_at(&mut buffer, 0).map(|()| buffer);
-        Ok(self.blocking(Operation::Get, key, read).await?.into())
+        self.read(key, limit).await
+    }
+
+    async fn get_newest(&self, key: &Key, limit: usize) -> Result<Bytes> {
+        self.read(key, limit).await
     }
 
     async fn open(&self, key: &Key) -> Result<Object> {

@@ -31,18 +31,19 @@ impl Key {
 
     /// Whether every component is a plain name.
     pub fn is_legal(&self) -> bool {
-        let mut start = 0;
         let bytes = self.0.as_bytes();
-        let plain = |part: &[u8]| !matches!(part, b"" | b"." | b"..");
-        for (at, byte) in bytes.iter().enumerate() {
-            match byte {
-                0 => return false,
-                b'/' if !plain(&bytes[start..at]) => return false,
-                b'/' => start = at + 1,
-                _ => {}
-            }
-        }
-        plain(&bytes[start..])
+        let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+        // Hardly any component begins with a dot; only where one does, or is empty, each is looked at.
+        let odd = |byte: u8, next: u8| (byte == 0) | ((byte == b'/') & ((next == b'/') | (next == b'.')));
+        let pairs = bytes.iter().zip(&bytes[1..]);
+        let ends = matches!(first, b'/' | b'.') | matches!(last, b'/' | 0);
+        !pairs.fold(ends, |found, (byte, next)| found | odd(*byte, *next)) || self.has_plain_components()
+    }
+
+    #[cold]
+    fn has_plain_components(&self) -> bool {
+        let plain = |part: &str| !matches!(part, "" | "." | "..");
+        !self.0.contains('\0') && self.0.split('/').all(plain)
     }
 }
 
@@ -64,10 +65,13 @@ mod tests {
 
     #[test]
     fn only_plain_components_are_legal() {
-        for key in ["a", "a/b", "a/..b/c.", "..."] {
+        for key in ["a", "a/b", "a/..b/c.", "...", ".a", "a.", "a/.b", "a/b..c"] {
             assert!(Key(key.to_owned()).is_legal(), "{key:?}");
         }
-        for key in ["", "/a", "a/", "a//b", ".", "a/./b", "..", "a/..", "../a", "a\0b"] {
+        for key in [
+            "", "/", "/a", "a/", "a//b", ".", "a/.", "a/./b", "..", "a/..", "../a", "./a", "a\0b", "a\0",
+            "\0",
+        ] {
             assert!(!Key(key.to_owned()).is_legal(), "{key:?}");
         }
     }

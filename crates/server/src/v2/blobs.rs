@@ -6,24 +6,22 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use wharfinger_oci::range::{ByteRange, Requested};
-use wharfinger_oci::{Digest, ErrorCode, RepositoryName, media_type};
+use wharfinger_oci::{Digest, ErrorCode, RepositoryName};
 
+use super::values;
 use crate::app::Call;
 use crate::body::AnswerBody;
 use crate::respond::{Answer, Failure};
 
 pub(super) static CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
-/// Room for the headers of an answer, so that the map grows once.
-pub(super) const HEADERS: usize = 12;
+/// Room for the headers of a pull's answer: what the map holds before it takes twice as much.
+pub(super) const HEADERS: usize = 6;
 
 /// For content by digest: it never changes. `public` only where everybody may read and nobody showed credentials.
 pub(super) fn immutable(call: &Call<'_>, name: &RepositoryName) -> HeaderValue {
     let public = !call.head.headers.contains_key(AUTHORIZATION) && call.app.access.is_public(name);
-    HeaderValue::from_static(match public {
-        true => "public, max-age=31536000, immutable, no-transform",
-        false => "private, max-age=31536000, immutable, no-transform",
-    })
+    if public { values::PUBLIC.clone() } else { values::PRIVATE.clone() }
 }
 
 /// `"sha256:..."`, and the same without quotes.
@@ -42,12 +40,13 @@ pub(super) fn digest_values(digest: &Digest) -> (HeaderValue, HeaderValue) {
 
 /// Whether the client has this content already (RFC 9110, section 13.1.2; weak comparison).
 pub(super) fn client_has(call: &Call<'_>, etag: &HeaderValue) -> bool {
+    let Some(list) = call.header(IF_NONE_MATCH) else { return false };
     let etag = etag.to_str().unwrap_or("");
     let matches = |candidate: &str| {
         let candidate = candidate.trim().trim_start_matches("W/");
         candidate == "*" || candidate == etag || candidate == etag.trim_matches('"')
     };
-    call.header(IF_NONE_MATCH).is_some_and(|list| list.split(',').any(matches))
+    list.split(',').any(matches)
 }
 
 fn describe(call: &Call<'_>, name: &RepositoryName, digest: &Digest, headers: &mut HeaderMap) {
@@ -55,9 +54,9 @@ fn describe(call: &Call<'_>, name: &RepositoryName, digest: &Digest, headers: &m
     let (etag, plain) = digest_values(digest);
     headers.insert(ETAG, etag);
     headers.insert(CONTENT_DIGEST.clone(), plain);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type::OCTET_STREAM));
+    headers.insert(CONTENT_TYPE, values::OCTET_STREAM.clone());
     headers.insert(CACHE_CONTROL, immutable(call, name));
-    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(ACCEPT_RANGES, values::BYTES.clone());
 }
 
 /// Whether the blob can be pulled, and its size.
@@ -95,7 +94,7 @@ pub(super) async fn get(call: &Call<'_>, name: &RepositoryName, digest: &Digest)
         }
         Requested::Unsatisfiable => return Err(unsatisfiable(size)),
     };
-    answer.headers_mut().insert(CONTENT_LENGTH, (range.end - range.start).into());
+    // Its Content-Length is written from the body's size.
     let body = registry.read_blob(blob, range, call.frames()).await?;
     *answer.body_mut() = AnswerBody::blob(body, call.peer);
     Ok(answer)

@@ -7,7 +7,7 @@ use wharfinger_oci::{ErrorCode, Reference, RepositoryName, Route, Tag};
 use wharfinger_registry::manifest::Push;
 
 use super::blobs::{CONTENT_DIGEST, HEADERS, accepted, client_has, digest_values, immutable};
-use super::query;
+use super::{query, values};
 use crate::app::Call;
 use crate::body::AnswerBody;
 use crate::incoming::RequestBody;
@@ -30,19 +30,21 @@ pub(super) async fn get(
     headers.reserve(HEADERS);
     headers.insert(ETAG, etag);
     headers.insert(CONTENT_DIGEST.clone(), plain);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(manifest.media_type));
-    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    headers.insert(CONTENT_TYPE, values::content_type(manifest.media_type));
+    headers.insert(VARY, values::ACCEPT.clone());
     let cache_control = match reference {
         Reference::Digest(_) => immutable(call, name),
-        Reference::Tag(_) => HeaderValue::from_static("no-cache"),
+        Reference::Tag(_) => values::NO_CACHE.clone(),
     };
     headers.insert(CACHE_CONTROL, cache_control);
     if known {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(answer);
     }
-    headers.insert(CONTENT_LENGTH, manifest.bytes.len().into());
-    if call.head.method != Method::HEAD {
+    if call.head.method == Method::HEAD {
+        headers.insert(CONTENT_LENGTH, manifest.bytes.len().into());
+    } else {
+        // Its Content-Length is written from the body's size.
         *answer.body_mut() = AnswerBody::from(manifest.bytes.clone());
     }
     Ok(answer)

@@ -36,7 +36,7 @@ pub(super) async fn start(
             let mut writer = registry.single_upload(name, &call.identity.key(), digest.algorithm())?;
             announce(call, &mut writer, digest);
             body.pour(&mut writer).await?;
-            writer.finish(digest).await?;
+            Box::pin(writer.finish(digest)).await?;
             return Ok(created(call, name, &digest));
         }
     }
@@ -128,7 +128,7 @@ pub(super) async fn put(
         writer.pause().await?;
         return Err(Error::SizeMismatch { expected: range.length(), found: poured }.into());
     }
-    writer.finish(digest).await?;
+    Box::pin(writer.finish(digest)).await?;
     Ok(created(call, name, &digest))
 }
 

@@ -14,9 +14,19 @@ use super::write::create_directories;
 use super::{Filesystem, LocalFile, Root};
 use crate::{Checkpoint, Durability, Key, Object, ObjectData, Operation, Result, Staged, StoreError};
 
-/// A write into the page cache that took this long was throttled: the rest of this object goes to the blocking
-/// pool, so that a slow disk holds up nobody else's requests.
-const THROTTLED: Duration = Duration::from_millis(5);
+/// A write into the page cache that took this long may have waited for a disk.
+const SLOW: Duration = Duration::from_millis(5);
+
+/// How writes into the page cache have gone so far.
+enum Pace {
+    /// At once.
+    Quick,
+    /// One was slow: perhaps for the disk, perhaps only because others had the processor. The next slow one tells.
+    Suspect,
+    /// The kernel held one back. The rest of this object goes to the blocking pool, so that a slow disk holds up
+    /// nobody else's requests; each hand-over costs more than the write, so that it must not be done without need.
+    Throttled,
+}
 
 pub(super) struct StageFile {
     file: File,
@@ -52,12 +62,23 @@ pub(super) struct FileStage {
     key: Key,
     file: Arc<StageFile>,
     length: u64,
-    throttled: bool,
+    pace: Pace,
 }
 
 impl FileStage {
     pub(super) fn new(store: Filesystem, key: Key, file: StageFile, length: u64) -> FileStage {
-        FileStage { store, key, file: Arc::new(file), length, throttled: false }
+        FileStage { store, key, file: Arc::new(file), length, pace: Pace::Quick }
+    }
+
+    fn write_at_once(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let waited = if let Pace::Suspect = self.pace { waits_of_this_thread() } else { 0 };
+        let started = Instant::now();
+        self.file.file.write_all_at(bytes, offset)?;
+        if started.elapsed() > SLOW {
+            let held_back = matches!(self.pace, Pace::Suspect) && waits_of_this_thread() > waited;
+            self.pace = if held_back { Pace::Throttled } else { Pace::Suspect };
+        }
+        Ok(())
     }
 
     async fn blocking<T: Send + 'static>(
@@ -71,6 +92,16 @@ impl FileStage {
     }
 }
 
+/// How often this thread gave the processor away to wait for something; being sent away for others does not count.
+fn waits_of_this_thread() -> i64 {
+    // SAFETY: zeroes are a valid rusage, and the pointer is to one that lives.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage);
+        usage.ru_nvcsw
+    }
+}
+
 #[async_trait]
 impl Staged for FileStage {
     fn length(&self) -> u64 {
@@ -79,14 +110,12 @@ impl Staged for FileStage {
 
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
         let (added, offset) = (bytes.len() as u64, self.length);
-        if self.throttled {
+        if let Pace::Throttled = self.pace {
             let write = move |file: &StageFile, _: &Root, _: &Key| file.file.write_all_at(&bytes, offset);
             self.blocking(Operation::Stage, &self.key, write).await?;
         } else {
-            let started = Instant::now();
-            let written = self.file.file.write_all_at(&bytes, offset);
+            let written = self.write_at_once(&bytes, offset);
             written.map_err(|error| StoreError::io(Operation::Stage, &self.key, error))?;
-            self.throttled = started.elapsed() > THROTTLED;
         }
         self.length += added;
         Ok(())
@@ -113,5 +142,30 @@ impl Staged for FileStage {
             Ok(())
         };
         self.blocking(Operation::Publish, key, publish).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_waits_is_told_from_one_that_works() {
+        // No other test runs on this thread.
+        let counted = std::thread::spawn(|| {
+            let before = waits_of_this_thread();
+            let started = Instant::now();
+            while started.elapsed() < 2 * SLOW {
+                std::hint::spin_loop();
+            }
+            let worked = waits_of_this_thread() - before;
+            let (sender, receiver) = std::sync::mpsc::channel::<()>();
+            let _ = receiver.recv_timeout(SLOW);
+            drop(sender);
+            (worked, waits_of_this_thread() - before)
+        });
+        let (worked, waited) = counted.join().unwrap();
+        assert_eq!(worked, 0);
+        assert!(waited > 0);
     }
 }

@@ -1,0 +1,34 @@
+//! Header values of the frequent answers: checked once, when the program is built, and then only copied.
+
+use http::HeaderValue;
+use wharfinger_oci::media_type;
+
+macro_rules! values {
+    ($($name:ident = $text:expr;)*) => {
+        $(pub(super) static $name: HeaderValue = HeaderValue::from_static($text);)*
+    };
+}
+
+values! {
+    NO_CACHE = "no-cache";
+    PUBLIC = "public, max-age=31536000, immutable, no-transform";
+    PRIVATE = "private, max-age=31536000, immutable, no-transform";
+    ACCEPT = "Accept";
+    BYTES = "bytes";
+    OCTET_STREAM = media_type::OCTET_STREAM;
+    OCI_MANIFEST = media_type::OCI_MANIFEST;
+    OCI_INDEX = media_type::OCI_INDEX;
+    DOCKER_MANIFEST = media_type::DOCKER_MANIFEST;
+    DOCKER_LIST = media_type::DOCKER_LIST;
+}
+
+/// A manifest's media type.
+pub(super) fn content_type(media_type: &'static str) -> HeaderValue {
+    match media_type {
+        media_type::OCI_MANIFEST => OCI_MANIFEST.clone(),
+        media_type::OCI_INDEX => OCI_INDEX.clone(),
+        media_type::DOCKER_MANIFEST => DOCKER_MANIFEST.clone(),
+        media_type::DOCKER_LIST => DOCKER_LIST.clone(),
+        other => HeaderValue::from_static(other),
+    }
+}
