@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_RANGE, IF_MATCH, RANGE};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::body::Incoming;
 use md5::{Digest, Md5};
 
@@ -152,7 +152,15 @@ impl ObjectReader {
         let range = Range::Inclusive(self.position, self.end - 1);
         call.headers.insert(RANGE, value("range", &range.to_string())?);
         call.headers.insert(IF_MATCH, value("If-Match", &format!("\"{etag}\""))?);
-        let answer = match self.client.inner.send(&call).await {
+        let mut answer = self.client.inner.send(&call).await;
+        if let Err(error) = &answer
+            && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Precondition)
+        {
+            // A replica that is behind may have answered: what the others hold decides.
+            call.headers.insert("x-newest", HeaderValue::from_static("true"));
+            answer = self.client.inner.send(&call).await;
+        }
+        let answer = match answer {
             Ok(answer) => answer,
             Err(error) if error.kind() == ErrorKind::Precondition => {
                 self.failed = true;

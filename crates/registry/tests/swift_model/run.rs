@@ -13,6 +13,8 @@ use crate::known::{Known, Scene, State};
 use crate::pool::{Document, Pool};
 use crate::world::{Instance, Interrupt, Setup};
 
+/// How many requests a failure tells of, whatever they were about.
+const LAST_REQUESTS: usize = 12;
 /// Actions told of when a run fails.
 const TRAIL: usize = 60;
 /// Steps between two looks at everything.
@@ -134,13 +136,16 @@ impl Run {
         );
     }
 
-    /// The requests about the upload or blob that a problem names, with what struck them.
+    /// The requests about the upload or blob that a problem names and the last ones, with what struck them.
     fn asked_about(&self, problem: &str) -> String {
         let is_id = |part: &&str| part.len() == 36 || part.len() >= 64;
-        let Some(id) = problem.split(['/', ' ', ':', '"']).find(is_id) else { return String::new() };
+        let id = problem.split(['/', ' ', ':', '"']).find(is_id);
         let events = self.fake.events();
         let requests = self.fake.requests();
-        let about = requests.iter().enumerate().filter(|(_, request)| request.path.contains(id));
+        let told = |path: &str| id.is_some_and(|id| path.contains(id));
+        let last = requests.len().saturating_sub(LAST_REQUESTS);
+        let about =
+            requests.iter().enumerate().filter(|(index, request)| *index >= last || told(&request.path));
         let lines = about.map(|(index, request)| {
             let number = index as u64 + 1;
             let struck = events.iter().filter(|event| event.request == number).map(|event| event.fault);

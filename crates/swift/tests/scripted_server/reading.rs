@@ -90,6 +90,21 @@ async fn a_body_without_an_etag_is_not_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_behind_does_not_end_a_body_that_broke() {
+    for behind in [404, 412] {
+        let server = Server::start(move |seen, number| match number {
+            0 => Reply::Raw(raw(&BODY[..4])),
+            _ if seen.header("x-newest").is_none() => crate::server::status(behind),
+            _ => part(4, 9),
+        })
+        .await;
+        let mut reader = server.container().get("o", &Read::default()).await.expect("opened");
+        assert_eq!(read(&mut reader).await.expect("whole"), BODY);
+        assert_eq!(server.seen().len(), 3);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_was_overwritten_meanwhile_is_not_mixed_with_the_old_one() {
     let server = Server::start(|_, number| match number {
         0 => Reply::Raw(raw(&BODY[..4])),
