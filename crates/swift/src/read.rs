@@ -154,7 +154,7 @@ impl ObjectReader {
         call.headers.insert(IF_MATCH, value("If-Match", &format!("\"{etag}\""))?);
         let mut answer = self.client.inner.send(&call).await;
         if let Err(error) = &answer
-            && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Precondition)
+            && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Precondition | ErrorKind::Range)
         {
             // A replica that is behind may have answered: what the others hold decides.
             call.headers.insert("x-newest", HeaderValue::from_static("true"));

@@ -118,7 +118,6 @@ pub(crate) enum Interrupt {
 
 /// One running registry.
 pub(crate) struct Instance {
-    setup: Setup,
     auth_url: String,
     /// Bytes that it may hold.
     budget: usize,
@@ -132,11 +131,11 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// With a small budget nearly everything is staged, with a large one only what is above 4 MiB.
-    pub(crate) fn start(setup: Setup, fake: &FakeSwift, front_end: usize, budget: usize) -> Instance {
+    pub(crate) fn start(fake: &FakeSwift, front_end: usize, budget: usize) -> Instance {
         let auth_url = fake.auth_url_of(front_end);
         let (runtime, registry) = boot(&auth_url, budget, true);
         let runtime = Some(runtime);
-        Instance { setup, auth_url, budget, runtime, registry, life: 0, linked: HashSet::new() }
+        Instance { auth_url, budget, runtime, registry, life: 0, linked: HashSet::new() }
     }
 
     /// Begins a call.

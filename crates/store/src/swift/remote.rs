@@ -127,7 +127,9 @@ async fn open(
     let range = Some(wharfinger_swift::Range::Inclusive(range.start, range.end - 1));
     let mut read = Read { range, if_match: etag.map(str::to_owned), ..Read::default() };
     match place.get(name, &read).await {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Precondition) => {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Precondition | ErrorKind::Range) =>
+        {
             read.newest = true;
             place.get(name, &read).await
         }

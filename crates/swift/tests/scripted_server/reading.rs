@@ -91,7 +91,7 @@ async fn a_body_without_an_etag_is_not_resumed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_is_behind_does_not_end_a_body_that_broke() {
-    for behind in [404, 412] {
+    for behind in [404, 412, 416] {
         let server = Server::start(move |seen, number| match number {
             0 => Reply::Raw(raw(&BODY[..4])),
             _ if seen.header("x-newest").is_none() => crate::server::status(behind),
