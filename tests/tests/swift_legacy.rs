@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wharfinger_test_support::{
-    Api, Builder, Digest, DockerRegistry, HttpError, Mark, Pipeline, Registry, Request, SwiftCluster, bytes,
-    wait_until,
+    Api, Blob, Builder, Digest, DockerRegistry, HttpError, Image, Mark, Pipeline, Registry, Request, Style,
+    SwiftCluster, bytes, wait_until,
 };
 
 const MIB: usize = 1 << 20;
@@ -284,4 +284,33 @@ fn a_whole_blob_pushed_to_another_repository_stays_what_it_was() {
     let left = legacy.swift.list(&legacy.container).into_iter();
     let left: Vec<_> = left.filter(|name| name.starts_with("files/wharfinger/v1/uploads/")).collect();
     assert_eq!(left, Vec::<String>::new());
+}
+
+#[test]
+fn a_small_whole_blob_pushed_to_another_repository_stays_what_it_was() {
+    let legacy = Legacy::new(MIB, MIB + 5);
+    let registry = legacy.builder().start();
+    let api = registry.api();
+    assert_eq!(api.push_blob("second", &legacy.content), legacy.digest);
+    assert!(api.pull_blob("second", &legacy.digest) == legacy.content);
+    assert_eq!(legacy.swift.orphaned_segments(&legacy.container), Vec::<String>::new());
+}
+
+#[test]
+fn a_manifest_is_refused_while_a_layer_of_it_has_lost_its_segments() {
+    for length in [MIB + 5, 8 * MIB + 5] {
+        let legacy = Legacy::new(MIB, length);
+        for segment in &legacy.segments {
+            legacy.swift.delete(&legacy.container, segment).expect(204);
+        }
+        let registry = legacy.builder_of_damaged().start();
+        let api = registry.api();
+        let image = Image::of(Style::Oci, "amd64", vec![Blob::new(legacy.content.clone())]);
+        api.push_blob(REPOSITORY, &image.config.bytes());
+        let put = || api.put_manifest(REPOSITORY, "latest", image.media_type, &image.manifest);
+        let refused = put().expect(404);
+        assert!(String::from_utf8_lossy(&refused.body).contains("MANIFEST_BLOB_UNKNOWN"));
+        api.push_image(REPOSITORY, "latest", &image);
+        legacy.assert_whole(&api);
+    }
 }

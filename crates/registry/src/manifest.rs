@@ -1,12 +1,12 @@
 //! Manifests: small blobs with structure, kept byte for byte.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use wharfinger_oci::manifest::MAX_MANIFEST_SIZE;
 use wharfinger_oci::{
-    Algorithm, Digest, Manifest, ManifestError, Reference, RepositoryName, Tag, media_type,
+    Algorithm, Descriptor, Digest, Manifest, ManifestError, Reference, RepositoryName, Tag, media_type,
 };
 use wharfinger_store::{Durability, Key, List};
 
@@ -152,26 +152,28 @@ impl Registry {
     /// Everything the manifest names must be in this repository, and its bytes in the store.
     async fn check_children(&self, name: &RepositoryName, manifest: &Manifest) -> Result<()> {
         let blobs = manifest.required_blobs().filter(|_| self.inner.options.require_blobs);
-        let blobs = blobs.map(|child| (child.digest, layout::layer_link(name, &child.digest)));
+        let blobs = blobs.map(|child| (child, layout::layer_link(name, &child.digest)));
         let required = manifest.manifests.iter().filter(|child| self.must_exist(child));
-        let manifests = required.map(|child| (child.digest, layout::revision_link(name, &child.digest)));
-        let children: Vec<(Digest, Key)> = blobs.chain(manifests).collect();
-        let data = children.iter().map(|(digest, _)| layout::blob_data(digest));
+        let manifests = required.map(|child| (child, layout::revision_link(name, &child.digest)));
+        let children: Vec<(&Descriptor, Key)> = blobs.chain(manifests).collect();
+        let data = children.iter().map(|(child, _)| layout::blob_data(&child.digest));
         let unknown = children.iter().map(|(_, link)| link).filter(|link| !self.inner.linked.has(link));
         let keys: Vec<Key> = data.chain(unknown.cloned()).collect();
-        let exist = self.store().exist(&keys).await?;
-        let absent: HashSet<&Key> =
-            keys.iter().zip(exist).filter_map(|(key, there)| (!there).then_some(key)).collect();
+        let sizes = self.store().sizes(&keys).await?;
+        let found: HashMap<&Key, Option<u64>> = keys.iter().zip(sizes).collect();
         let mut missing = Vec::new();
-        for (digest, link) in &children {
-            let linked = !absent.contains(link);
-            let whole = linked && !absent.contains(&layout::blob_data(digest));
+        for (child, link) in &children {
+            let digest = &child.digest;
+            let linked = found.get(link) != Some(&None);
+            let size = found.get(&layout::blob_data(digest)).copied().flatten();
             let aliased = linked
                 && digest.algorithm() != Algorithm::Sha256
                 && self.stat_blob(name, digest).await.is_ok();
-            // Perhaps it was mended by way of another instance.
-            let damaged = self.damage(digest).is_some() && self.stat_data(digest).await?.is_none();
-            if !(whole || aliased) || damaged {
+            // Where the size is another, the descriptor may be wrong, or what is stored; and what was damaged was
+            // perhaps mended by way of another instance.
+            let doubtful = size.is_some_and(|size| size != child.size) || self.damage(digest).is_some();
+            let damaged = doubtful && self.stat_data(digest).await?.is_none();
+            if !(linked && size.is_some() || aliased) || damaged {
                 missing.push(*digest);
             }
         }

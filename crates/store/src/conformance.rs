@@ -15,6 +15,7 @@ use crate::{
 /// On the first assertion that does not hold.
 pub async fn run(store: &dyn Store) {
     objects_are_read_as_they_were_written(store).await;
+    a_new_object_replaces_nothing(store).await;
     missing_objects_are_not_found(store).await;
     a_limit_is_kept(store).await;
     deletes_are_idempotent(store).await;
@@ -67,6 +68,15 @@ async fn objects_are_read_as_they_were_written(store: &dyn Store) {
     }
     let keys = [Key::new("objects/a"), Key::new("objects/b")];
     assert_eq!(store.exist(&keys).await.expect("exist"), [true, false]);
+    assert_eq!(store.sizes(&keys).await.expect("sizes"), [Some("second version".len() as u64), None]);
+}
+
+async fn a_new_object_replaces_nothing(store: &dyn Store) {
+    let key = Key::new("new/a");
+    for (content, written) in [("first", true), ("second", false)] {
+        assert_eq!(store.put_new(&key, content.into(), Durability::Synced).await.expect("put"), written);
+        assert_eq!(store.get(&key, 100).await.expect("get"), "first");
+    }
 }
 
 async fn missing_objects_are_not_found(store: &dyn Store) {

@@ -225,12 +225,12 @@ fn meta(stat: rustix::fs::Stat) -> io::Result<Meta> {
     Ok(Meta { size: u64::try_from(stat.st_size).unwrap_or(0), modified })
 }
 
-/// Whether a look at a file found one.
-fn found(result: io::Result<Meta>) -> io::Result<bool> {
+/// The size of the file that a look found, if it found one.
+fn found(result: io::Result<Meta>) -> io::Result<Option<u64>> {
     match result {
-        Ok(_) => Ok(true),
+        Ok(meta) => Ok(Some(meta.size)),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(false)
+            Ok(None)
         }
         Err(error) => Err(error),
     }
@@ -281,14 +281,14 @@ impl Store for Filesystem {
         self.blocking(Operation::List, prefix, move |root, prefix| root.list(prefix, &options)).await
     }
 
-    async fn exist(&self, keys: &[Key]) -> Result<Vec<bool>> {
+    async fn sizes(&self, keys: &[Key]) -> Result<Vec<Option<u64>>> {
         let Some(first) = keys.first() else { return Ok(Vec::new()) };
         if let [key] = keys
             && key.is_legal()
             && let Some(result) = self.root.stat_cached(key)
         {
             return match found(result) {
-                Ok(exists) => Ok(vec![exists]),
+                Ok(size) => Ok(vec![size]),
                 Err(error) => Err(StoreError::io(Operation::Head, key, error)),
             };
         }

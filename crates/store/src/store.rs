@@ -292,6 +292,15 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a whole object, replacing what stood there. Atomic: readers see the old bytes or the new. Idempotent.
     async fn put(&self, key: &Key, bytes: Bytes, durability: Durability) -> Result<()>;
 
+    /// Writes a whole object where none has the name; false where one has, which stays as it is. Atomic and durable as
+    /// [`Store::put`]. Two that race may both write, and a write whose answer was lost may find itself.
+    async fn put_new(&self, key: &Key, bytes: Bytes, durability: Durability) -> Result<bool> {
+        if optional(self.head(key).await)?.is_some() {
+            return Ok(false);
+        }
+        self.put(key, bytes, durability).await.map(|()| true)
+    }
+
     /// Removes an object; says whether there was one. Idempotent, durable.
     async fn delete(&self, key: &Key, options: Delete) -> Result<bool>;
 
@@ -321,13 +330,18 @@ pub trait Store: Send + Sync + 'static {
         Ok(holding)
     }
 
+    /// Looks at many objects, surely at what was written last: the size of each that exists, in the order of the keys.
+    async fn sizes(&self, keys: &[Key]) -> Result<Vec<Option<u64>>> {
+        let mut sizes = Vec::with_capacity(keys.len());
+        for key in keys {
+            sizes.push(optional(self.head(key).await)?.map(|found| found.size));
+        }
+        Ok(sizes)
+    }
+
     /// Which of the keys exist, in their order.
     async fn exist(&self, keys: &[Key]) -> Result<Vec<bool>> {
-        let mut found = Vec::with_capacity(keys.len());
-        for key in keys {
-            found.push(optional(self.head(key).await)?.is_some());
-        }
-        Ok(found)
+        Ok(self.sizes(keys).await?.iter().map(Option::is_some).collect())
     }
 
     /// Begins to write an object of `length` bytes straight to `key`, where that is better than staging it; `None`

@@ -139,6 +139,14 @@ impl Inner {
         })
     }
 
+    /// Writes a whole object; the outer error is of what comes before.
+    async fn put(&self, key: &Key, bytes: Bytes, how: &Put) -> Result<Result<(), wharfinger_swift::Error>> {
+        legal(Operation::Put, key)?;
+        self.prepare().await.map_err(|error| error::of(Operation::Put, key, error))?;
+        let stored = self.container.put(&self.names.object(key), bytes, how).await;
+        Ok(stored.map(drop))
+    }
+
     /// Looks at an object; where it is not found, once more at all its copies.
     async fn look(&self, name: &str, newest: bool) -> Result<ObjectInfo, wharfinger_swift::Error> {
         match self.container.head(name, &Read { newest, ..Read::default() }).await {
@@ -287,12 +295,16 @@ impl Store for Swift {
     }
 
     async fn put(&self, key: &Key, bytes: Bytes, _durability: Durability) -> Result<()> {
-        legal(Operation::Put, key)?;
-        let failed = |error| error::of(Operation::Put, key, error);
-        self.inner.prepare().await.map_err(failed)?;
-        let name = self.inner.names.object(key);
-        let stored = self.inner.container.put(&name, bytes, &Put::default()).await;
-        stored.map(drop).map_err(failed)
+        let stored = self.inner.put(key, bytes, &Put::default()).await?;
+        stored.map_err(|error| error::of(Operation::Put, key, error))
+    }
+
+    async fn put_new(&self, key: &Key, bytes: Bytes, _durability: Durability) -> Result<bool> {
+        match self.inner.put(key, bytes, &Put { if_none_match: true, ..Put::default() }).await? {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::Precondition => Ok(false),
+            Err(error) => Err(error::of(Operation::Put, key, error)),
+        }
     }
 
     async fn delete(&self, key: &Key, _options: Delete) -> Result<bool> {
@@ -312,10 +324,11 @@ impl Store for Swift {
         self.page_holding(prefix, leaf, &options).await
     }
 
-    async fn exist(&self, keys: &[Key]) -> Result<Vec<bool>> {
-        let looks = keys.iter().map(|key| async move { Ok(optional(self.head(key).await)?.is_some()) });
+    async fn sizes(&self, keys: &[Key]) -> Result<Vec<Option<u64>>> {
+        let looks =
+            keys.iter().map(|key| async move { Ok(optional(self.head(key).await)?.map(|found| found.size)) });
         // Named, since the compiler cannot see that the futures of a borrowed iterator are `Send`.
-        let looks: Vec<futures::future::BoxFuture<'_, Result<bool>>> =
+        let looks: Vec<futures::future::BoxFuture<'_, Result<Option<u64>>>> =
             looks.map(|look| Box::pin(look) as _).collect();
         stream::iter(looks).buffered(PARALLEL).try_collect().await
     }

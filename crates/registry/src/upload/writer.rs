@@ -447,8 +447,7 @@ impl Open {
         } else if self.staged.is_some() {
             published = self.publish(digest).await?;
         } else {
-            let held = std::mem::take(&mut self.held).freeze();
-            registry.store().put(&data, held, Durability::Synced).await?;
+            self.put_held(digest).await?;
         }
         let written = registry.store().head(&data).await?.size;
         if written != size {
@@ -461,6 +460,19 @@ impl Open {
             tracing::warn!(session = %self.writing.id, %error, "a closed upload could not be put away");
         }
         Ok(Closing { digest, size })
+    }
+
+    /// Stores a blob that is held whole.
+    async fn put_held(&mut self, digest: Digest) -> Result<()> {
+        let held = std::mem::take(&mut self.held).freeze();
+        let (data, store) = (layout::blob_data(&digest), self.registry.store());
+        if self.registry.inner.shape.remote
+            && (store.put_new(&data, held.clone(), Durability::Synced).await?
+                || self.is_kept(&digest, self.length).await?)
+        {
+            return Ok(());
+        }
+        Ok(store.put(&data, held, Durability::Synced).await?)
     }
 
     /// Removes what a closed upload leaves: its record, and what was staged and did not become the blob.

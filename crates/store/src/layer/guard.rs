@@ -96,6 +96,11 @@ impl Store for Guarded {
         self.inner.put(key, bytes, durability).await
     }
 
+    async fn put_new(&self, key: &Key, bytes: Bytes, durability: Durability) -> Result<bool> {
+        self.writable(Operation::Put, key)?;
+        self.inner.put_new(key, bytes, durability).await
+    }
+
     async fn delete(&self, key: &Key, options: Delete) -> Result<bool> {
         self.deletable(key)?;
         self.inner.delete(key, options).await
@@ -109,8 +114,8 @@ impl Store for Guarded {
         self.inner.list_holding(prefix, leaf, options).await
     }
 
-    async fn exist(&self, keys: &[Key]) -> Result<Vec<bool>> {
-        self.inner.exist(keys).await
+    async fn sizes(&self, keys: &[Key]) -> Result<Vec<Option<u64>>> {
+        self.inner.sizes(keys).await
     }
 
     async fn write(&self, key: &Key, length: u64) -> Result<Option<Box<dyn Direct>>> {

@@ -92,6 +92,10 @@ impl Store for Observed {
         observed!(self, Put, key, self.inner.put(key, bytes, durability))
     }
 
+    async fn put_new(&self, key: &Key, bytes: Bytes, durability: Durability) -> Result<bool> {
+        observed!(self, Put, key, self.inner.put_new(key, bytes, durability))
+    }
+
     async fn delete(&self, key: &Key, options: Delete) -> Result<bool> {
         observed!(self, Delete, key, self.inner.delete(key, options))
     }
@@ -104,9 +108,9 @@ impl Store for Observed {
         observed!(self, List, prefix, self.inner.list_holding(prefix, leaf, options))
     }
 
-    async fn exist(&self, keys: &[Key]) -> Result<Vec<bool>> {
+    async fn sizes(&self, keys: &[Key]) -> Result<Vec<Option<u64>>> {
         match keys.first() {
-            Some(first) => observed!(self, Head, first, self.inner.exist(keys)),
+            Some(first) => observed!(self, Head, first, self.inner.sizes(keys)),
             None => Ok(Vec::new()),
         }
     }
