@@ -1,4 +1,5 @@
-//! `cargo xtask test`: every check in order, cheapest first, stopping at the first that fails.
+//! `cargo xtask test`: every check in order, cheapest first. What does not build or pass the lints ends the run; of the
+//! tests all are run, so that one run shows every failure.
 
 use std::fs;
 
@@ -56,18 +57,26 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
     steps.step("cargo-deny", |_| deny::install())?;
     deny::check(steps)?;
     build(steps, &full)?;
-    unit_tests(steps, &full)?;
     steps.step("go programs", |_| go::tools())?;
-    steps.command("end to end", cargo(&["test", "--workspace"]).args(full).args(end_to_end()))?;
+    let mut results = vec![unit_tests(steps, &full)];
+    let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    results.push(steps.command("end to end", tests.args(full).args(end_to_end())));
     for name in HEAVY {
         let mut command = cargo(&["test", "--workspace"]);
-        let result = steps.command(&name.replace('_', " "), command.args(full).args(["--test", name]));
+        results.push(steps.command(&name.replace('_', " "), command.args(full).args(["--test", name])));
         if *name == "conformance" {
             count_conformance(steps);
         }
-        result?;
     }
-    Ok(())
+    first_failure(results)
+}
+
+/// Prints all failures but the first, which is returned.
+fn first_failure(results: Vec<Result<()>>) -> Result<()> {
+    let mut failures = results.into_iter().filter_map(Result::err);
+    let first = failures.next();
+    failures.for_each(|error| println!("error: {error:#}"));
+    first.map_or(Ok(()), Err)
 }
 
 fn lint(steps: &mut Steps, features: &[&str]) -> Result<()> {
@@ -88,7 +97,8 @@ fn unit_tests(steps: &mut Steps, features: &[&str]) -> Result<()> {
     steps.command("unit tests", cargo(&["test", "--workspace", "--lib", "--bins"]).args(features))?;
     let packages = library_tests();
     if !packages.is_empty() {
-        steps.command("crate tests", cargo(&["test", "--workspace"]).args(features).args(packages))?;
+        let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
+        steps.command("crate tests", tests.args(features).args(packages))?;
     }
     steps.command("doc tests", cargo(&["test", "--workspace", "--doc"]).args(features))
 }
