@@ -35,6 +35,9 @@ pub(crate) enum Command {
     Config(Config),
     /// Take over, in place, what Distribution 2.8 wrote; say before what is there, and after whether it could go back.
     Adopt(Adopt),
+    /// Look after the copies that a running server keeps on its disk.
+    #[command(subcommand)]
+    Cache(Cache),
     /// Change how much a running server logs; it falls back by itself.
     LogLevel(LogLevel),
     /// Show how a running server is doing.
@@ -143,6 +146,60 @@ pub(crate) struct Socket {
     /// Configuration that names the socket.
     #[arg(long, value_name = "FILE", env = "REGISTRY_CONFIGURATION_PATH")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cache {
+    /// Show what the disk cache holds, and what could be pulled from it without the store.
+    #[command(after_help = "Example:\n  wharfinger cache status --config /etc/wharfinger/config.yml")]
+    Status {
+        #[command(flatten)]
+        socket: Socket,
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Compute the digest of every copy, and drop what is damaged.
+    #[command(after_help = "\
+Example:
+  wharfinger cache verify
+
+Exit codes: 0 every copy is good, 1 some were damaged and are dropped, 2 it could not be tried.")]
+    Verify {
+        #[command(flatten)]
+        socket: Socket,
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Drop all copies, or one. Nothing is lost: the next pull fetches them again.
+    #[command(after_help = "\
+Examples:
+  wharfinger cache flush
+  wharfinger cache flush --digest sha256:4ec95b9e13213893df41ee220c9ef413930f59d9af66654cc8924c44e751a966")]
+    Flush {
+        /// The copy to drop; by default all of them.
+        #[arg(long, value_name = "DIGEST")]
+        digest: Option<String>,
+        #[command(flatten)]
+        socket: Socket,
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Fetch images into the cache before they are needed, e.g. before a maintenance of the store.
+    #[command(after_help = "\
+Examples:
+  wharfinger cache warm --image team/app:1.0
+  wharfinger cache warm --image base:stable --image team/app:1.0
+
+Exit codes: 0 all of it is kept, 1 some of it is not, 2 it could not be tried.")]
+    Warm {
+        /// NAME:TAG or NAME@DIGEST; may be repeated.
+        #[arg(long = "image", value_name = "IMAGE", required = true)]
+        images: Vec<String>,
+        #[command(flatten)]
+        socket: Socket,
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
 }
 
 #[derive(Debug, Args)]

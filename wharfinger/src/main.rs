@@ -8,6 +8,7 @@ mod logging;
 mod progress;
 mod serve;
 mod storage;
+mod units;
 mod wiring;
 
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(command) => commands::config::run(&command),
         Command::Adopt(arguments) => commands::adopt::run(&arguments),
+        Command::Cache(command) => commands::cache::run(&command),
         Command::LogLevel(arguments) => commands::log_level::run(&arguments),
         Command::Status(arguments) => commands::status::run(&arguments),
         Command::Uploads(command) => commands::uploads::run(&command),

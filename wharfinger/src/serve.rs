@@ -44,7 +44,7 @@ async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<
     let signals = Signals::install()?;
     let backend = Backend::open(&config)?;
     let metrics = Arc::new(Metrics::new(backend.name()));
-    let registry = backend.registry(&config, metrics.clone())?;
+    let registry = backend.registry(&config, metrics.clone()).await?;
     let access = wiring::access(&config)?;
     let app = Arc::new(App::new(registry, access, wiring::server_options(&config)?, metrics));
     let tls = wiring::tls(&config)?;

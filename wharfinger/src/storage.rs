@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use wharfinger_config::{self as config, Config, Driver};
-use wharfinger_registry::{Registry, layout};
-use wharfinger_store::layer::{Guarded, Observed, Observer, Permit};
+use wharfinger_registry::{DiskCache, Registry, layout};
+use wharfinger_store::layer::{Breaker, Guarded, Observed, Observer, Permit};
 use wharfinger_store::swift::{LargeObjects, SwiftOptions};
 use wharfinger_store::{Filesystem, Inventory, Store, StoreErrorKind, Swift};
 use wharfinger_swift as swift;
@@ -97,9 +97,18 @@ impl Backend {
     }
 
     /// The repositories in it, observed.
-    pub(crate) fn registry(&self, config: &Config, observer: Arc<dyn Observer>) -> Result<Registry> {
-        let store = Observed::new(self.guarded(config), observer);
-        Ok(Registry::new(Arc::new(store), wiring::registry_options(config)?))
+    pub(crate) async fn registry(&self, config: &Config, observer: Arc<dyn Observer>) -> Result<Registry> {
+        let store: Arc<dyn Store> = Arc::new(Observed::new(self.guarded(config), observer));
+        let options = wiring::registry_options(config)?;
+        if let Backend::Filesystem(_) = self {
+            return Ok(Registry::new(store, options));
+        }
+        let store = Arc::new(Breaker::new(store, layout::catalog_complete()));
+        let cache = match wiring::disk_options(config) {
+            Some(options) => Some(DiskCache::open(options).await.context("cache.directory")?),
+            None => None,
+        };
+        Ok(Registry::with_disk_cache(store, options, cache))
     }
 
     /// The backend's name.

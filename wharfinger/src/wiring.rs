@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use http::{HeaderName, HeaderValue};
@@ -84,7 +85,14 @@ pub(crate) fn registry_options(config: &Config) -> Result<registry::Options> {
         require_blobs: config.validation.blobs,
         layer_urls,
         buffer_bytes,
+        stale_limit: config.cache.as_ref().map_or(Duration::ZERO, |cache| cache.stale_limit),
     })
+}
+
+/// The disk cache.
+pub(crate) fn disk_options(config: &Config) -> Option<registry::DiskOptions> {
+    let cache = config.cache.as_ref()?;
+    Some(registry::DiskOptions { directory: cache.directory.clone(), size: cache.size })
 }
 
 /// Who may do what.

@@ -14,6 +14,7 @@ const HEAVY: &[&str] = &[
     "conformance",
     "interop_distribution",
     "clients",
+    "disk_cache",
     "disk_full",
     "nginx_front",
     "packages",

@@ -2,6 +2,7 @@
 
 mod access;
 mod auth;
+mod cache;
 mod http;
 mod redis;
 mod storage;
@@ -34,6 +35,7 @@ pub(crate) fn build(file: Option<&str>, root: &Node, problems: &mut Problems) ->
         tags_max_entries: page(&mut reader, "tags.maxtags"),
         validation: validation(&mut reader),
         health: health(&mut reader),
+        cache: cache::cache(&mut reader),
         redis: redis::redis(&mut reader),
         admin: Admin { socket: reader.optional("admin.socket") },
     }

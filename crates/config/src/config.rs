@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod auth;
+pub(crate) mod cache;
 pub(crate) mod http;
 pub(crate) mod redis;
 pub(crate) mod storage;
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::value::choice;
-use crate::{Access, Auth, Http, Redis, Storage};
+use crate::{Access, Auth, DiskCache, Http, Redis, Storage};
 
 /// Everything that can be configured. `Default` is what holds with no configuration at all.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +36,8 @@ pub struct Config {
     pub validation: Validation,
     /// Checks in the background.
     pub health: Health,
+    /// Copies on a disk of this machine, where the store is elsewhere.
+    pub cache: Option<DiskCache>,
     /// Where Distribution remembers blobs; ours are remembered in memory.
     pub redis: Option<Redis>,
     /// The operator's own door.

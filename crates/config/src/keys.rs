@@ -4,6 +4,7 @@
 //! defaults are all made from it.
 
 mod access;
+mod cache;
 mod http;
 mod log;
 mod other;
@@ -205,7 +206,8 @@ impl Parts {
 
 static TABLE: LazyLock<Vec<Key>> = LazyLock::new(|| {
     let mut table: Vec<Key> = Vec::new();
-    for section in [log::KEYS, storage::KEYS, swift::KEYS, access::KEYS, http::KEYS, other::KEYS] {
+    for section in [log::KEYS, storage::KEYS, swift::KEYS, cache::KEYS, access::KEYS, http::KEYS, other::KEYS]
+    {
         table.extend_from_slice(section);
     }
     for parts in [storage::PARTS, other::PARTS].into_iter().flatten() {

@@ -24,6 +24,7 @@ use std::path::Path;
 
 pub use config::access::{Access, Rule, TrustedProxy, Who};
 pub use config::auth::{Auth, Htpasswd, TokenAuth};
+pub use config::cache::DiskCache;
 pub use config::http::{ClientAuth, Debug, Http, Limits, Listen, Tls, TlsVersion};
 pub use config::redis::Redis;
 pub use config::storage::{

@@ -5,15 +5,17 @@ pub(crate) mod remote;
 pub mod verified;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use wharfinger_oci::{Algorithm, Digest, Hasher, RepositoryName};
 use wharfinger_store::{Durability, Key, LocalFile, Meta, ObjectData, Remote, StoreError, StoreErrorKind};
 
 use crate::damaged::Damage;
+use crate::disk::{Copy, Filling, Tail, Wanted};
 use crate::error::{Error, Result, optional};
 use crate::layout;
+use crate::recall::Recalled;
 use crate::registry::{Mode, Registry};
 use chunk_index::{ChunkIndex, ChunkIndexer};
 use remote::{RemoteBody, read_whole};
@@ -25,6 +27,10 @@ const MOUNT_CANDIDATES: usize = 10_000;
 /// Blobs of at most this many bytes are proved also when somebody only asks whether they are there, and remembered.
 const HASHED_ON_LOOK: u64 = 64 * 1024;
 
+/// A reader that begins this far behind what a fetch into the disk cache has brought waits for it rather than that the
+/// store is asked twice.
+const NEAR: u64 = 8 * 1024 * 1024;
+
 /// A blob that may be read.
 #[derive(Clone, Debug)]
 pub struct Blob {
@@ -32,6 +38,8 @@ pub struct Blob {
     pub digest: Digest,
     /// Its length in bytes.
     pub size: u64,
+    /// How long ago the store was asked last whether the repository has it, where it could not be asked now.
+    pub age: Option<Duration>,
     content: Content,
 }
 
@@ -41,6 +49,8 @@ enum Content {
     Memory(Bytes),
     Indexed(Readable, Arc<ChunkIndex>),
     Unindexed(Readable),
+    /// In the disk cache.
+    Cached(Copy),
 }
 
 /// Where the bytes are that were not read yet.
@@ -60,6 +70,16 @@ impl Readable {
     }
 }
 
+impl Blob {
+    /// Its bytes, where they are proved and in memory.
+    pub(crate) fn in_memory(&self) -> Option<Bytes> {
+        match &self.content {
+            Content::Memory(bytes) => Some(bytes.clone()),
+            _ => None,
+        }
+    }
+}
+
 impl Registry {
     /// The size of a blob in bytes, if it can be pulled from the repository. Looks at the store each time, and
     /// does not offer a blob whose copy is known to be damaged or fails a cheap check: then a push mends it.
@@ -69,11 +89,17 @@ impl Registry {
         self.stat_data(&target).await?.ok_or_else(unknown)
     }
 
-    /// Opens a blob for reading.
+    /// Opens a blob for reading. While the store cannot be asked, what the disk cache holds is opened by what the
+    /// repository's link said last.
     pub async fn blob(&self, name: &RepositoryName, digest: &Digest) -> Result<Blob> {
         let unknown = || Error::BlobUnknown(name.clone(), *digest);
-        let target = self.linked(name, digest).await?.ok_or_else(unknown)?;
-        self.open_data(&target).await?.ok_or_else(unknown)
+        let link = self.recall_linked(name, digest).await?;
+        let target = link.value.ok_or_else(unknown)?;
+        let blob = match self.open_cached(&target).await {
+            Some(blob) => blob,
+            None => self.open_data(&target).await?.ok_or_else(unknown)?,
+        };
+        Ok(Blob { age: link.age, ..blob })
     }
 
     /// Begins to read a range of a blob. Its first bytes have been checked when this returns.
@@ -84,11 +110,26 @@ impl Registry {
         kind: FrameKind,
     ) -> Result<VerifiedBody, BodyError> {
         let digest = blob.digest;
-        let mut body = match blob.content {
+        let mut content = blob.content;
+        match self.fill_content(&content, digest, blob.size) {
+            Filling::UnderWay(fill) if range.start <= fill.good() + NEAR => {
+                if let Some(tail) = Tail::new(fill, &range) {
+                    let mut body = VerifiedBody::tail(self, digest, tail, range, kind);
+                    body.prepare().await?;
+                    return Ok(body);
+                }
+            }
+            Filling::Done => {
+                content = self.open_cached(&digest).await.map_or(content, |cached| cached.content);
+            }
+            Filling::UnderWay(_) | Filling::Unwanted => {}
+        }
+        let mut body = match content {
             Content::Memory(bytes) => {
                 let (start, end) = (range.start as usize, range.end as usize);
                 return Ok(VerifiedBody::memory(self, digest, bytes.slice(start..end)));
             }
+            Content::Cached(copy) => VerifiedBody::copy(self, digest, copy, range, kind),
             Content::Indexed(bytes, index) => self.indexed(digest, bytes, index, range, kind),
             Content::Unindexed(Readable::File(file)) if range == (0..blob.size) => {
                 VerifiedBody::hashed(self, digest, file, kind)
@@ -184,6 +225,20 @@ impl Registry {
         }
     }
 
+    /// As [`Registry::linked`], for pulls.
+    async fn recall_linked(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Recalled<Option<Digest>>> {
+        let link = layout::layer_link(name, digest);
+        if digest.algorithm() != Algorithm::Sha256 {
+            return self.recall_digest(&link).await;
+        }
+        let Recalled { value, age } = self.recall_link(&link).await?;
+        Ok(Recalled { value: value.then_some(*digest), age })
+    }
+
     /// The size of a blob's bytes, `None` where they are missing, damaged, or not of the size they must be.
     pub(crate) async fn stat_data(&self, digest: &Digest) -> Result<Option<u64>> {
         let damage = self.damage(digest);
@@ -232,10 +287,67 @@ impl Registry {
         Ok(None)
     }
 
+    /// The copy in the disk cache.
+    async fn open_cached(&self, digest: &Digest) -> Option<Blob> {
+        let cache = self.inner.disk.as_ref()?;
+        if self.inner.caches.small_blobs.contains_key(digest) {
+            return None;
+        }
+        let content = match cache.size_of(digest)? {
+            size if size <= self.small() => {
+                let bytes = cache.read_copy(digest, self.inner.shape.small).await?;
+                if bytes.len() as u64 <= HASHED_ON_LOOK {
+                    self.inner.caches.small_blobs.insert(*digest, bytes.clone());
+                }
+                Content::Memory(bytes)
+            }
+            _ => Content::Cached(cache.open_copy(digest).await?),
+        };
+        let size = match &content {
+            Content::Cached(copy) => copy.index.size(),
+            Content::Memory(bytes) => bytes.len() as u64,
+            Content::Indexed(..) | Content::Unindexed(_) => return None,
+        };
+        Some(Blob { digest: *digest, size, age: None, content })
+    }
+
+    /// The fetch of a blob into the disk cache.
+    pub(crate) fn fill_blob(&self, blob: &Blob) -> Filling {
+        self.fill_content(&blob.content, blob.digest, blob.size)
+    }
+
+    /// The fetch into the disk cache of what has to come from the store.
+    fn fill_content(&self, content: &Content, digest: Digest, size: u64) -> Filling {
+        let (object, index) = match content {
+            Content::Indexed(Readable::Remote(object), index) => (object, Some(index.clone())),
+            Content::Unindexed(Readable::Remote(object)) => (object, None),
+            _ => return Filling::Unwanted,
+        };
+        self.fill(Wanted { digest, size, object: object.clone(), index })
+    }
+
+    /// Opens the rest of a blob in the store, where the disk cache does not have it.
+    async fn open_rest(&self, digest: Digest, rest: std::ops::Range<u64>) -> Result<RemoteBody, BodyError> {
+        let failed = |source| BodyError::Store { digest, source: Box::new(source) };
+        let object = self.store().open(&layout::blob_data(&digest)).await.map_err(failed)?;
+        let ObjectData::Remote(remote) = object.data else {
+            return Err(BodyError::Damaged { digest, at: rest.start });
+        };
+        let index = match self.index(&digest).await {
+            Ok(Some(index)) if index.size() == object.size => index,
+            _ if rest.end == object.size => {
+                return Ok(RemoteBody::hashed(self, digest, remote, object.size));
+            }
+            // A part that does not reach the end would go out unproved.
+            _ => self.index_whole(digest, object.size, &Readable::Remote(remote.clone())).await?,
+        };
+        Ok(RemoteBody::indexed(self, digest, remote, index, rest))
+    }
+
     async fn open_data(&self, digest: &Digest) -> Result<Option<Blob>> {
         if let Some(bytes) = self.inner.caches.small_blobs.get(digest) {
             let size = bytes.len() as u64;
-            return Ok(Some(Blob { digest: *digest, size, content: Content::Memory(bytes) }));
+            return Ok(Some(Blob { digest: *digest, size, age: None, content: Content::Memory(bytes) }));
         }
         let key = layout::blob_data(digest);
         let Some(object) = optional(self.store().open(&key).await)? else { return Ok(None) };
@@ -243,7 +355,7 @@ impl Registry {
         let readable = match object.data {
             ObjectData::Bytes(bytes) => {
                 let content = Content::Memory(self.prove(digest, bytes, None)?);
-                return Ok(Some(Blob { digest: *digest, size, content }));
+                return Ok(Some(Blob { digest: *digest, size, age: None, content }));
             }
             ObjectData::File(file) => Readable::File(file),
             ObjectData::Remote(object) => Readable::Remote(object),
@@ -261,7 +373,7 @@ impl Registry {
                 None => Content::Unindexed(readable),
             }
         };
-        Ok(Some(Blob { digest: *digest, size, content }))
+        Ok(Some(Blob { digest: *digest, size, age: None, content }))
     }
 
     /// Reads and proves a blob that needs no index, and remembers it if it is very small.
@@ -286,7 +398,16 @@ impl Registry {
         if bytes.len() as u64 <= HASHED_ON_LOOK {
             self.inner.caches.small_blobs.insert(*digest, bytes.clone());
         }
+        self.keep_copy(digest, &bytes);
         Ok(bytes)
+    }
+
+    /// Keeps proved bytes in the disk cache, without making a reader wait for it.
+    pub(crate) fn keep_copy(&self, digest: &Digest, bytes: &Bytes) {
+        if let Some(cache) = &self.inner.disk {
+            let (cache, digest, bytes) = (cache.clone(), *digest, bytes.clone());
+            tokio::spawn(async move { cache.keep_bytes(&digest, bytes).await });
+        }
     }
 
     /// Blobs of at most this many bytes are proved by their digest on each read and have no chunk index.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use wharfinger_oci::manifest::MAX_MANIFEST_SIZE;
@@ -23,6 +24,15 @@ pub struct StoredManifest {
     pub media_type: &'static str,
     /// Its bytes, proved by the digest.
     pub bytes: Bytes,
+}
+
+/// A manifest that is pulled.
+#[derive(Clone, Debug)]
+pub struct PulledManifest {
+    /// The manifest.
+    pub manifest: Arc<StoredManifest>,
+    /// How long ago the store was asked for it last, where it could not be asked now.
+    pub age: Option<Duration>,
 }
 
 /// A manifest to be pushed.
@@ -66,13 +76,52 @@ impl Registry {
         self.manifest_content(&digest).await?.ok_or_else(unknown)
     }
 
-    async fn manifest_content(&self, digest: &Digest) -> Result<Option<Arc<StoredManifest>>> {
-        if let Some(manifest) = self.inner.caches.manifests.get(digest) {
-            return Ok(Some(manifest));
+    /// The bytes of a manifest, proved.
+    async fn manifest_bytes(&self, digest: &Digest) -> Result<Option<Bytes>> {
+        if let Some(cache) = &self.inner.disk
+            && let Some(bytes) = cache.read_copy(digest, MAX_MANIFEST_SIZE).await
+        {
+            return Ok(Some(bytes));
         }
         let bytes = self.store().get(&layout::blob_data(digest), MAX_MANIFEST_SIZE).await;
         let Some(bytes) = optional(bytes)? else { return Ok(None) };
         let bytes = self.prove(digest, bytes, None)?;
+        self.keep_copy(digest, &bytes);
+        Ok(Some(bytes))
+    }
+
+    /// As [`Registry::manifest`], for a pull: while the store cannot be asked, by what the link said last.
+    ///
+    /// # Errors
+    /// As [`Registry::manifest`]; [`Error::Store`] also where the content is not at hand while the store is down.
+    pub async fn pull_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<PulledManifest> {
+        let (digest, age) = match reference {
+            Reference::Digest(digest) => {
+                let link = self.recall_link(&layout::revision_link(name, digest)).await?;
+                (link.value.then_some(*digest), link.age)
+            }
+            Reference::Tag(tag) => {
+                let link = self.recall_digest(&layout::tag_current(name, tag)).await?;
+                if let (Some(digest), None) = (&link.value, link.age) {
+                    self.recall_tagged(name, digest);
+                }
+                (link.value, link.age)
+            }
+        };
+        let unknown = || Error::ManifestUnknown(name.clone(), reference.clone());
+        let manifest = self.manifest_content(&digest.ok_or_else(unknown)?).await?.ok_or_else(unknown)?;
+        Ok(PulledManifest { manifest, age })
+    }
+
+    async fn manifest_content(&self, digest: &Digest) -> Result<Option<Arc<StoredManifest>>> {
+        if let Some(manifest) = self.inner.caches.manifests.get(digest) {
+            return Ok(Some(manifest));
+        }
+        let Some(bytes) = self.manifest_bytes(digest).await? else { return Ok(None) };
         let media_type = match Manifest::parse_stored(&bytes) {
             Ok(manifest) => manifest.kind.media_type(),
             // Not accepted any more, but an old registry may have left some.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
@@ -12,10 +13,12 @@ use crate::budget::{Budget, Held};
 use crate::cache::Caches;
 use crate::catalog::Catalog;
 use crate::damaged::Damaged;
+use crate::disk::DiskCache;
 use crate::error::{Result, optional};
 use crate::hashing::Hashing;
 use crate::layout;
 use crate::links::RecentLinks;
+use crate::recall::Recall;
 use crate::upload::SessionId;
 use crate::upload::hot::HotSessions;
 
@@ -77,6 +80,9 @@ pub struct Options {
     pub layer_urls: Option<UrlPolicy>,
     /// Bytes that requests and answers may hold in memory together, beside what is small and fixed.
     pub buffer_bytes: usize,
+    /// For how long pulls of what the disk cache holds are answered from what links said before, while the store
+    /// cannot be asked.
+    pub stale_limit: Duration,
 }
 
 impl Default for Options {
@@ -88,6 +94,7 @@ impl Default for Options {
             require_blobs: true,
             layer_urls: None,
             buffer_bytes: 64 * 1024 * 1024,
+            stale_limit: Duration::from_secs(3600),
         }
     }
 }
@@ -134,6 +141,10 @@ pub(crate) struct Inner {
     pub(crate) budget: Budget,
     /// What suits the store.
     pub(crate) shape: Shape,
+    /// Copies on a disk of this machine, where the store is elsewhere.
+    pub(crate) disk: Option<DiskCache>,
+    /// What links said before; only with a disk cache.
+    pub(crate) recall: Option<Recall>,
 }
 
 /// A share of the byte budget.
@@ -148,6 +159,14 @@ const MAX_LINK: usize = 256;
 impl Registry {
     /// A registry over `store`.
     pub fn new(store: Arc<dyn Store>, options: Options) -> Registry {
+        Registry::with_disk_cache(store, options, None)
+    }
+
+    /// A registry over `store` with copies in a directory of this machine. On a store that is itself a directory there
+    /// are none.
+    pub fn with_disk_cache(store: Arc<dyn Store>, options: Options, disk: Option<DiskCache>) -> Registry {
+        let disk = disk.filter(|_| store.shape().remote);
+        let recall = disk.as_ref().map(|_| Recall::new(options.stale_limit));
         let budget = Budget::new(options.buffer_bytes);
         let inner = Inner {
             shape: store.shape(),
@@ -161,6 +180,8 @@ impl Registry {
             damaged: Damaged::default(),
             hashing: Hashing::new(2),
             budget,
+            recall,
+            disk,
         };
         Registry { inner: Arc::new(inner) }
     }
@@ -215,7 +236,9 @@ impl Registry {
 
     /// Removes a link and the directory that held it.
     pub(crate) async fn delete_link(&self, key: &Key) -> Result<bool> {
-        Ok(self.store().delete(key, Delete { prune_parents: 1 }).await?)
+        let deleted = self.store().delete(key, Delete { prune_parents: 1 }).await?;
+        self.forget_link(key);
+        Ok(deleted)
     }
 
     /// Whether anything was ever pushed to the repository.
@@ -227,6 +250,11 @@ impl Registry {
             }
         }
         Ok(false)
+    }
+
+    /// The copies on a disk of this machine, if any are kept.
+    pub fn disk_cache(&self) -> Option<&DiskCache> {
+        self.inner.disk.as_ref()
     }
 
     /// Lookups of proved content in memory since the start: hits and misses.

@@ -71,6 +71,7 @@ impl Registry {
     pub(crate) async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<bool> {
         let existed =
             self.store().delete(&layout::tag_current(name, tag), Delete { prune_parents: 1 }).await?;
+        self.forget_link(&layout::tag_current(name, tag));
         let index = layout::tag_index(name, tag);
         let all = List { shallow: false, after: None, limit: usize::MAX };
         for entry in self.store().list(&index, all).await?.entries {

@@ -1,11 +1,14 @@
 //! The admin socket: what operators change on a running server. Whoever may open the socket's file is trusted.
 
+mod cache;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -57,7 +60,7 @@ async fn answer(
     match (method, path.as_str()) {
         (Method::GET, "/v1/status") => status(&app, &*log),
         (Method::POST, "/v1/log-level") => {
-            let change = match read_change(request).await {
+            let change: LogLevelChange = match read(request).await {
                 Ok(change) => change,
                 Err(message) => return failure(&message),
             };
@@ -67,6 +70,10 @@ async fn answer(
             }
             json(StatusCode::OK, &json!({ "level": log.current(), "seconds": change.seconds }))
         }
+        (Method::GET, "/v1/cache") => cache::status(&app).await,
+        (Method::POST, "/v1/cache/verify") => cache::verify(&app).await,
+        (Method::POST, "/v1/cache/flush") => cache::flush(&app, request).await,
+        (Method::POST, "/v1/cache/warm") => cache::warm(&app, request).await,
         _ => text(StatusCode::NOT_FOUND, "no such admin endpoint\n"),
     }
 }
@@ -79,16 +86,18 @@ fn status(app: &App, log: &dyn LogControl) -> Answer {
         "ready": app.health.is_ready(),
         "read_only": app.options.read_only,
         "uploads_in_flight": app.registry.uploads_in_flight(),
+        "cache": cache::summary(app),
         "damaged_blobs": app.registry.damaged_count(),
         "log_level": log.current(),
     });
     json(StatusCode::OK, &value)
 }
 
-async fn read_change(request: Request<Incoming>) -> Result<LogLevelChange, String> {
+/// The JSON body of a request.
+async fn read<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, String> {
     let body = Limited::new(request.into_body(), 64 * 1024).collect().await;
     let body = body.map_err(|error| format!("the request's body could not be read: {error}"))?.to_bytes();
-    serde_json::from_slice(&body).map_err(|error| format!("not a change of the log level: {error}"))
+    serde_json::from_slice(&body).map_err(|error| format!("not what is expected here: {error}"))
 }
 
 /// Restores the level after a while, unless it was changed again meanwhile.

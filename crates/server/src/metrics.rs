@@ -14,8 +14,13 @@
 //! | `wharfinger_storage_calls_total` | operation, result | storage calls by kind and result |
 //! | `wharfinger_aborted_bodies_total` | class | answers that broke off |
 //! | `wharfinger_uploads_in_flight` | | uploads that requests are writing to |
+//! | `wharfinger_disk_cache_copies`, `wharfinger_disk_cache_bytes`, `wharfinger_disk_cache_capacity_bytes` | | what the disk cache holds and may hold |
+//! | `wharfinger_disk_cache_events_total` | `type` | hits, misses, fills, damaged copies, copies that could not be kept |
+//! | `wharfinger_pulls_without_store_total` | | links answered from memory while the store was down |
 //! | `wharfinger_damaged_blobs` | | blobs that failed a check and are withheld |
 //! | `wharfinger_store_healthy` | | 1 if the last probe wrote, read and deleted an object |
+
+mod disk;
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -33,6 +38,7 @@ use wharfinger_store::layer::Observer;
 use wharfinger_store::{Operation, StoreError, StoreErrorKind};
 
 use crate::throttle::Throttle;
+use disk::DiskMetrics;
 
 /// Classes of requests that operators watch apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -206,6 +212,7 @@ pub struct Metrics {
     uploads_in_flight: Gauge,
     damaged: Gauge,
     store_healthy: Gauge,
+    disk: DiskMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -248,6 +255,7 @@ impl Metrics {
         let uploads_in_flight = gauge("wharfinger_uploads_in_flight", "Uploads that requests are writing to");
         let damaged = gauge("wharfinger_damaged_blobs", "Blobs that failed a check and are withheld");
         let store_healthy = gauge("wharfinger_store_healthy", "1 if the last probe of the store succeeded");
+        let disk = DiskMetrics::new(&mut registry);
         let store_errors = Throttle::new(Duration::from_secs(10));
         Metrics {
             registry,
@@ -263,6 +271,7 @@ impl Metrics {
             uploads_in_flight,
             damaged,
             store_healthy,
+            disk,
         }
     }
 
@@ -362,6 +371,7 @@ impl Metrics {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.uploads_in_flight.set(count(registry.uploads_in_flight()));
         self.damaged.set(count(registry.damaged_count()));
+        self.disk.read(registry);
         let (hits, misses) = registry.cache_lookups();
         for (name, now) in [("Request", hits + misses), ("Hit", hits), ("Miss", misses)] {
             let counter = self.cache.get_or_create(&TypeLabel { r#type: Word(name) });

@@ -49,6 +49,8 @@ pub(crate) struct Root {
     cached_opens: AtomicBool,
     /// Whether reads can be told not to wait for a disk. A file system in memory refuses that, and has none.
     nowait_reads: AtomicBool,
+    /// Whether what is written has to survive a loss of power.
+    durable: bool,
 }
 
 impl Filesystem {
@@ -61,11 +63,25 @@ impl Filesystem {
         Filesystem::open_to_read(root)
     }
 
+    /// As [`Filesystem::open`], for what can be fetched again: nothing is synced, whatever durability a caller asks for.
+    /// After a loss of power files may hold anything.
+    ///
+    /// # Errors
+    /// As [`Filesystem::open`].
+    pub fn open_forgetful(root: &Path) -> io::Result<Filesystem> {
+        std::fs::create_dir_all(root.join(TEMPORARY))?;
+        Filesystem::new(root, false)
+    }
+
     /// Opens a directory that has to be there, to read from it: makes nothing.
     ///
     /// # Errors
     /// Those of the operating system: no such directory, no permission.
     pub fn open_to_read(root: &Path) -> io::Result<Filesystem> {
+        Filesystem::new(root, true)
+    }
+
+    fn new(root: &Path, durable: bool) -> io::Result<Filesystem> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
         let directory = rustix::fs::open(root, flags, Mode::empty())?;
         let root = Root {
@@ -75,6 +91,7 @@ impl Filesystem {
             hot: hot::Hot::default(),
             cached_opens: AtomicBool::new(true),
             nowait_reads: AtomicBool::new(true),
+            durable,
         };
         Ok(Filesystem { root: Arc::new(root) })
     }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
-use wharfinger_oci::{Digest, Hasher};
+use wharfinger_oci::{Algorithm, Digest, Hasher};
 use wharfinger_store::{Remote, RemoteReader, StoreError, StoreErrorKind};
 
 use super::chunk_index::{CHUNK, ChunkIndex, ChunkIndexer};
@@ -16,12 +16,38 @@ use super::verified::BodyError;
 use crate::damaged::Damage;
 use crate::registry::Registry;
 
-/// What proves the bytes.
-enum Proof {
+/// What proves the bytes: one of them, or both.
+#[derive(Default)]
+struct Proof {
     /// Checksums of an earlier proof by digest.
-    Index(Arc<ChunkIndex>),
+    index: Option<Arc<ChunkIndex>>,
     /// The digest itself, over the whole blob from its first byte.
-    Digest(Box<(Hasher, ChunkIndexer)>),
+    digest: Option<Box<(Hasher, ChunkIndexer)>>,
+}
+
+impl Proof {
+    fn by_digest(algorithm: Algorithm) -> Box<(Hasher, ChunkIndexer)> {
+        Box::new((Hasher::new(algorithm), ChunkIndexer::new()))
+    }
+
+    /// Takes the chunk that comes next. Says whether it is good, as far as can be told.
+    fn takes(&mut self, pieces: &VecDeque<Bytes>, start: u64, last: bool, digest: &Digest) -> bool {
+        let mut good = true;
+        if let Some(index) = &self.index {
+            let mut state = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+            pieces.iter().for_each(|piece| state.update(piece));
+            good = index.checksum(start / CHUNK) == Some(state.finalize() as u32);
+        }
+        if let Some(both) = &mut self.digest {
+            let (hasher, indexer) = &mut **both;
+            for piece in pieces {
+                hasher.update(piece);
+                indexer.update(piece);
+            }
+            good = good && (!last || hasher.clone().finish() == *digest);
+        }
+        good
+    }
 }
 
 /// What one fetch works on and gives back.
@@ -38,6 +64,14 @@ struct Reading {
     end: u64,
     /// What came with the last piece and belongs to the next chunk.
     rest: Bytes,
+    /// The chunk index of a blob that was proved by its digest, whole.
+    made: Option<ChunkIndex>,
+}
+
+/// A checked chunk.
+struct Checked {
+    start: u64,
+    pieces: VecDeque<Bytes>,
 }
 
 /// A checked chunk, with its share of the byte budget until the last of its pieces is handed on.
@@ -67,7 +101,8 @@ impl RemoteBody {
     ) -> RemoteBody {
         let size = index.size();
         let end = range.end.next_multiple_of(CHUNK).min(size);
-        RemoteBody::new(registry, digest, object, size, Proof::Index(index), range.start / CHUNK * CHUNK, end)
+        let proof = Proof { index: Some(index), digest: None };
+        RemoteBody::new(registry, digest, object, size, proof, range.start / CHUNK * CHUNK, end)
     }
 
     /// A whole blob without an index: hashed while it is sent, and indexed for the next time.
@@ -77,7 +112,7 @@ impl RemoteBody {
         object: Arc<dyn Remote>,
         size: u64,
     ) -> RemoteBody {
-        let proof = Proof::Digest(Box::new((Hasher::new(digest.algorithm()), ChunkIndexer::new())));
+        let proof = Proof { index: None, digest: Some(Proof::by_digest(digest.algorithm())) };
         RemoteBody::new(registry, digest, object, size, proof, 0, size)
     }
 
@@ -91,7 +126,8 @@ impl RemoteBody {
         end: u64,
     ) -> RemoteBody {
         let (registry, rest) = (registry.clone(), Bytes::new());
-        let reading = Reading { registry, digest, object, size, proof, reader: None, at, end, rest };
+        let (reader, made) = (None, None);
+        let reading = Reading { registry, digest, object, size, proof, reader, at, end, rest, made };
         RemoteBody { idle: Some(Box::new(reading)), fetching: None, ready: None }
     }
 
@@ -155,32 +191,52 @@ impl Chunk {
 }
 
 async fn fetch(mut reading: Box<Reading>) -> Fetched {
-    let result = reading.chunk().await;
-    (reading, result)
+    let share = reading.registry.share_of_budget(CHUNK).await;
+    let checked = reading.chunk().await;
+    let chunk = checked.map(|Checked { start, pieces }| Chunk { start, pieces, _share: share });
+    (reading, chunk)
+}
+
+/// A whole blob on its way into the cache: proved by its digest, and chunk by chunk where there is an index. Takes
+/// nothing of the byte budget, which slow readers may hold.
+pub(crate) struct Whole {
+    reading: Reading,
+}
+
+impl Whole {
+    pub(crate) fn new(
+        registry: &Registry,
+        digest: Digest,
+        object: Arc<dyn Remote>,
+        size: u64,
+        index: Option<Arc<ChunkIndex>>,
+    ) -> Whole {
+        let proof = Proof { index, digest: Some(Proof::by_digest(digest.algorithm())) };
+        let (registry, rest, (reader, made)) = (registry.clone(), Bytes::new(), (None, None));
+        let (at, end) = (0, size);
+        Whole { reading: Reading { registry, digest, object, size, proof, reader, at, end, rest, made } }
+    }
+
+    /// The next checked chunk; none after the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<VecDeque<Bytes>>, BodyError> {
+        if self.reading.at == self.reading.size {
+            return Ok(None);
+        }
+        self.reading.chunk().await.map(|checked| Some(checked.pieces))
+    }
+
+    /// The chunk index of the blob, after the last chunk.
+    pub(crate) fn finish(self) -> Option<ChunkIndex> {
+        self.reading.made
+    }
 }
 
 impl Reading {
-    async fn chunk(&mut self) -> Result<Chunk, BodyError> {
-        let share = self.registry.share_of_budget(CHUNK).await;
+    async fn chunk(&mut self) -> Result<Checked, BodyError> {
         let start = self.at;
         let length = CHUNK.min(self.size - start);
         let pieces = self.pieces(length).await.map_err(|error| self.failed(error))?;
-        let good = match &mut self.proof {
-            Proof::Index(index) => {
-                let mut state = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
-                pieces.iter().for_each(|piece| state.update(piece));
-                index.checksum(start / CHUNK) == Some(state.finalize() as u32)
-            }
-            Proof::Digest(both) => {
-                let (hasher, indexer) = &mut **both;
-                for piece in &pieces {
-                    hasher.update(piece);
-                    indexer.update(piece);
-                }
-                start + length < self.size || hasher.clone().finish() == self.digest
-            }
-        };
-        if !good {
+        if !self.proof.takes(&pieces, start, start + length == self.size, &self.digest) {
             let origin = match &self.reader {
                 Some(reader) => reader.origin(start..start + length).await,
                 None => String::new(),
@@ -190,12 +246,15 @@ impl Reading {
         }
         self.at = start + length;
         if self.at == self.size
-            && let Proof::Digest(both) = &mut self.proof
+            && let Some(both) = &mut self.proof.digest
         {
             let index = std::mem::take(&mut both.1).finish();
-            self.registry.keep_index_later(self.digest, index, Some(self.object.clone()));
+            if self.proof.index.is_none() {
+                self.registry.keep_index_later(self.digest, index.clone(), Some(self.object.clone()));
+            }
+            self.made = Some(index);
         }
-        Ok(Chunk { start, pieces, _share: share })
+        Ok(Checked { start, pieces })
     }
 
     /// The next `length` bytes.

@@ -20,6 +20,7 @@ use wharfinger_store::{LocalFile, StoreError};
 use super::chunk_index::{CHUNK, ChunkIndex, ChunkIndexer, crc32c};
 use super::remote::RemoteBody;
 use crate::damaged::Damage;
+use crate::disk::{Copy, Next, Tail};
 use crate::registry::Registry;
 
 /// Read at a time while a chunk is checked. Stays in a core's first cache: 128 KiB at a time cost three times as much.
@@ -100,7 +101,21 @@ struct Hashing {
 
 enum Source {
     Memory(Bytes),
-    File { file: Arc<LocalFile>, proof: Option<Proof>, kind: FrameKind },
+    File {
+        file: Arc<LocalFile>,
+        proof: Option<Proof>,
+        kind: FrameKind,
+        /// A copy in the disk cache: where it fails, the store goes on.
+        copy: bool,
+    },
+    /// A copy that is being filled, and its file as far as it goes.
+    Tail {
+        tail: Box<Tail>,
+        file: Option<Arc<LocalFile>>,
+        kind: FrameKind,
+    },
+    /// The store is being opened for what the disk cache does not have.
+    Opening(Pin<Box<dyn Future<Output = Result<RemoteBody, BodyError>> + Send>>),
     Remote(RemoteBody),
 }
 
@@ -117,6 +132,10 @@ pub struct VerifiedBody {
     source: Source,
     position: u64,
     end: u64,
+    /// Where the source began to be read.
+    begun: u64,
+    /// A copy that was left before its end: what was handed on of it may still be on its way.
+    left: Option<Arc<LocalFile>>,
     /// Bytes before this offset were checked.
     checked: u64,
     pending: Option<JoinHandle<Step>>,
@@ -138,9 +157,34 @@ impl VerifiedBody {
         range: std::ops::Range<u64>,
         kind: FrameKind,
     ) -> VerifiedBody {
-        let source = Source::File { file, proof: Some(Proof::Index(index)), kind };
+        let source = Source::File { file, proof: Some(Proof::Index(index)), kind, copy: false };
         let checked = range.start / CHUNK * CHUNK;
         VerifiedBody { checked, ..VerifiedBody::new(registry, digest, source, range) }
+    }
+
+    /// A range of a copy in the disk cache.
+    pub(super) fn copy(
+        registry: &Registry,
+        digest: Digest,
+        copy: Copy,
+        range: std::ops::Range<u64>,
+        kind: FrameKind,
+    ) -> VerifiedBody {
+        let mut body = VerifiedBody::new(registry, digest, Source::Memory(Bytes::new()), range);
+        body.go_on_with(copy, kind);
+        body
+    }
+
+    /// A range of a blob that is being filled into the disk cache.
+    pub(super) fn tail(
+        registry: &Registry,
+        digest: Digest,
+        tail: Tail,
+        range: std::ops::Range<u64>,
+        kind: FrameKind,
+    ) -> VerifiedBody {
+        let source = Source::Tail { tail: Box::new(tail), file: None, kind };
+        VerifiedBody::new(registry, digest, source, range)
     }
 
     /// A whole file without an index: hashed while it is sent, and indexed for the next time.
@@ -152,7 +196,8 @@ impl VerifiedBody {
     ) -> VerifiedBody {
         let hashing = Hashing { hasher: Hasher::new(digest.algorithm()), indexer: ChunkIndexer::new() };
         let range = 0..file.size();
-        let source = Source::File { file, proof: Some(Proof::Digest(Box::new(hashing))), kind };
+        let proof = Some(Proof::Digest(Box::new(hashing)));
+        let source = Source::File { file, proof, kind, copy: false };
         VerifiedBody::new(registry, digest, source, range)
     }
 
@@ -173,6 +218,8 @@ impl VerifiedBody {
             digest,
             source,
             position: range.start,
+            begun: range.start,
+            left: None,
             end: range.end,
             checked: 0,
             pending: None,
@@ -194,28 +241,54 @@ impl VerifiedBody {
         if self.position >= self.end {
             return Poll::Ready(None);
         }
-        let frame = match &mut self.source {
-            Source::Memory(bytes) => {
-                self.position = self.end;
-                return Poll::Ready(Some(Ok(Frame::Copied(std::mem::take(bytes)))));
-            }
-            Source::File { .. } => ready!(self.poll_file(context)),
-            Source::Remote(body) => {
-                let bytes = ready!(body.poll_next(context, self.position, self.end));
-                bytes.map(|bytes| {
-                    self.position += bytes.len() as u64;
-                    Frame::Copied(bytes)
-                })
-            }
-        };
+        if let Source::Memory(bytes) = &mut self.source {
+            self.position = self.end;
+            return Poll::Ready(Some(Ok(Frame::Copied(std::mem::take(bytes)))));
+        }
+        let frame = ready!(self.poll_checked_frame(context));
         if frame.is_err() {
             self.position = self.end;
         }
         Poll::Ready(Some(frame))
     }
 
+    fn poll_checked_frame(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame, BodyError>> {
+        loop {
+            ready!(self.poll_checked(context))?;
+            let frame = match &mut self.source {
+                Source::Remote(body) => {
+                    let bytes = ready!(body.poll_next(context, self.position, self.end))?;
+                    self.position += bytes.len() as u64;
+                    if self.position == self.end && self.left.as_ref().is_some_and(|f| !f.is_unchanged()) {
+                        return Poll::Ready(Err(BodyError::Changed(self.digest)));
+                    }
+                    Ok(Frame::Copied(bytes))
+                }
+                Source::Tail { .. } => ready!(self.poll_tail(context)),
+                _ => ready!(self.poll_file(context)),
+            };
+            match frame {
+                Err(BodyError::Io { .. }) if self.is_cached() => self.go_on_from_the_store()?,
+                frame => return Poll::Ready(frame),
+            }
+        }
+    }
+
+    /// Bytes of a copy that is being filled.
+    fn poll_tail(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame, BodyError>> {
+        let Source::Tail { tail, .. } = &self.source else { unreachable!("only a tail is followed") };
+        let end = self.checked.min(self.end).min(tail.chunk_end(self.position));
+        let bytes = ready!(self.poll_read(context, end - self.position))?;
+        let Source::Tail { tail, .. } = &mut self.source else { unreachable!("reading changes no source") };
+        if !tail.takes(self.position, &bytes) {
+            return Poll::Ready(Err(BodyError::Changed(self.digest)));
+        }
+        self.position += bytes.len() as u64;
+        Poll::Ready(Ok(Frame::Copied(bytes)))
+    }
+
+    /// Bytes of a file that were checked.
     fn poll_file(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame, BodyError>> {
-        ready!(self.poll_checked(context))?;
         let Source::File { file, kind, .. } = &self.source else { unreachable!("only files are read") };
         let available = self.checked.min(self.end) - self.position;
         let last = self.position + available == self.end;
@@ -228,16 +301,21 @@ impl VerifiedBody {
         }
         let file = file.clone();
         let bytes = ready!(self.poll_read(context, available))?;
-        self.position += bytes.len() as u64;
-        if self.position == self.end && !file.is_unchanged() {
+        if self.position + bytes.len() as u64 == self.end && !file.is_unchanged() {
+            if self.is_cached() {
+                self.drop_copy();
+            }
             return Poll::Ready(Err(BodyError::Changed(self.digest)));
         }
+        self.position += bytes.len() as u64;
         Poll::Ready(Ok(Frame::Copied(bytes)))
     }
 
     /// Reads bytes that were checked before, at most `available`.
     fn poll_read(&mut self, context: &mut Context<'_>, available: u64) -> Poll<Result<Bytes, BodyError>> {
-        let Source::File { file, .. } = &self.source else { unreachable!("only files are read") };
+        let (Source::File { file, .. } | Source::Tail { file: Some(file), .. }) = &self.source else {
+            unreachable!("only files are read")
+        };
         if self.pending.is_none() {
             let mut piece = Piece::within(available, &self.registry);
             let buffer = &mut piece.buffer;
@@ -262,6 +340,21 @@ impl VerifiedBody {
             let (file, proof) = match &mut self.source {
                 Source::Memory(_) => return Poll::Ready(Ok(())),
                 Source::Remote(body) => return body.poll_checked(context, self.position),
+                Source::Opening(opening) => {
+                    self.source = Source::Remote(ready!(opening.as_mut().poll(context))?);
+                    continue;
+                }
+                Source::Tail { tail, file, kind } => {
+                    match ready!(tail.poll_next(context, self.position)) {
+                        Next::Bytes(growing, good) => (*file, self.checked) = (Some(growing), good),
+                        Next::Copy(copy) => {
+                            let kind = *kind;
+                            self.go_on_with(copy, kind);
+                        }
+                        Next::Lost => self.go_on_from_the_store()?,
+                    }
+                    continue;
+                }
                 Source::File { file, proof, .. } => (file, proof),
             };
             let size = file.size();
@@ -297,6 +390,7 @@ impl VerifiedBody {
     fn conclude(&mut self, at: u64, size: u64, result: io::Result<bool>) -> Result<(), BodyError> {
         match result {
             Ok(true) => {}
+            Ok(false) | Err(_) if self.is_cached() => return self.go_on_from_the_store(),
             Err(source) if source.kind() != io::ErrorKind::UnexpectedEof => return Err(self.io(source)),
             Ok(false) | Err(_) => {
                 self.registry.mark_damaged(&self.digest, Damage::Read(None), "");
@@ -311,6 +405,54 @@ impl VerifiedBody {
             self.registry.keep_index_later(self.digest, index, None);
         }
         Ok(())
+    }
+
+    /// Whether the store can still be asked for what was not read yet.
+    fn is_cached(&self) -> bool {
+        matches!(self.source, Source::File { copy: true, .. } | Source::Tail { .. })
+    }
+
+    fn go_on_with(&mut self, copy: Copy, kind: FrameKind) {
+        let proof = Some(Proof::Index(copy.index));
+        self.source = Source::File { file: copy.file, proof, kind, copy: true };
+        self.begun = self.position;
+        self.checked = self.position / CHUNK * CHUNK;
+    }
+
+    /// Leaves the disk cache, and drops a copy that failed. What was handed on was checked before, which proves nothing
+    /// if somebody wrote to the file in between, or reads it only now: then the answer ends here.
+    fn go_on_from_the_store(&mut self) -> Result<(), BodyError> {
+        self.pending = None;
+        let (registry, digest, rest) = (self.registry.clone(), self.digest, self.position..self.end);
+        let failed = match &self.source {
+            Source::File { file, .. } if self.position > self.begun && !file.is_unchanged() => {
+                self.drop_copy();
+                return Err(BodyError::Changed(digest));
+            }
+            Source::File { file, .. } => {
+                self.left = Some(file.clone());
+                true
+            }
+            // Within a chunk nothing tells whether its first bytes were right.
+            _ if !self.position.is_multiple_of(CHUNK) => return Err(BodyError::Changed(digest)),
+            _ => false,
+        };
+        self.checked = self.position;
+        self.source = Source::Opening(Box::pin(async move {
+            if failed && let Some(cache) = &registry.inner.disk {
+                cache.drop_damaged(&digest).await;
+            }
+            registry.open_rest(digest, rest).await
+        }));
+        Ok(())
+    }
+
+    /// Drops the copy that is being read, without waiting for it.
+    fn drop_copy(&self) {
+        if let Some(cache) = self.registry.inner.disk.clone() {
+            let digest = self.digest;
+            tokio::spawn(async move { cache.drop_damaged(&digest).await });
+        }
     }
 
     fn poll_pending(&mut self, context: &mut Context<'_>) -> Poll<Result<Step, BodyError>> {

@@ -74,6 +74,7 @@ pub(super) async fn get(call: &Call<'_>, name: &RepositoryName, digest: &Digest)
     let blob = registry.blob(name, digest).await?;
     let mut answer = Response::new(AnswerBody::empty());
     describe(call, name, digest, answer.headers_mut());
+    values::tell_age(answer.headers_mut(), blob.age);
     let etag = answer.headers()[ETAG].clone();
     if client_has(call, &etag) {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;

@@ -4,6 +4,7 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, 
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use wharfinger_oci::manifest::MAX_MANIFEST_SIZE;
 use wharfinger_oci::{ErrorCode, Reference, RepositoryName, Route, Tag};
+use wharfinger_registry::PulledManifest;
 use wharfinger_registry::manifest::Push;
 
 use super::blobs::{CONTENT_DIGEST, HEADERS, accepted, client_has, digest_values, immutable};
@@ -22,7 +23,7 @@ pub(super) async fn get(
     name: &RepositoryName,
     reference: &Reference,
 ) -> Result<Answer, Failure> {
-    let manifest = call.app.registry.manifest(name, reference).await?;
+    let PulledManifest { manifest, age } = call.app.registry.pull_manifest(name, reference).await?;
     let mut answer = Response::new(AnswerBody::empty());
     let (etag, plain) = digest_values(&manifest.digest);
     let known = client_has(call, &etag);
@@ -37,6 +38,7 @@ pub(super) async fn get(
         Reference::Tag(_) => values::NO_CACHE.clone(),
     };
     headers.insert(CACHE_CONTROL, cache_control);
+    values::tell_age(headers, age);
     if known {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(answer);

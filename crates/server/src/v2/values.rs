@@ -1,7 +1,12 @@
 //! Header values of the frequent answers: checked once, when the program is built, and then only copied.
 
-use http::HeaderValue;
+use std::time::Duration;
+
+use http::header::AGE;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use wharfinger_oci::media_type;
+
+static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 macro_rules! values {
     ($($name:ident = $text:expr;)*) => {
@@ -20,6 +25,16 @@ values! {
     OCI_INDEX = media_type::OCI_INDEX;
     DOCKER_MANIFEST = media_type::DOCKER_MANIFEST;
     DOCKER_LIST = media_type::DOCKER_LIST;
+}
+
+/// Says that the store could not be asked whether this still stands (RFC 9111, section 5.1; RFC 9211).
+pub(super) fn tell_age(headers: &mut HeaderMap, age: Option<Duration>) {
+    let Some(age) = age else { return };
+    headers.insert(AGE, age.as_secs().into());
+    let status = format!("wharfinger; hit; ttl=-{}; detail=store-unavailable", age.as_secs());
+    if let Ok(status) = HeaderValue::try_from(status) {
+        headers.insert(CACHE_STATUS.clone(), status);
+    }
 }
 
 /// A manifest's media type.

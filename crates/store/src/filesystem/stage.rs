@@ -34,6 +34,15 @@ pub(super) struct StageFile {
     pub(super) length: u64,
 }
 
+impl StageFile {
+    fn sync(&self, root: &Root) -> io::Result<()> {
+        match root.at_most(Durability::Synced) {
+            Durability::Synced => self.file.sync_data(),
+            Durability::Lazy => Ok(()),
+        }
+    }
+}
+
 /// Opens or goes on with a staged file. What lies behind the checkpoint is cut off.
 pub(super) fn open(root: &Root, key: &Key, resume: Option<&Checkpoint>) -> io::Result<StageFile> {
     let path = root.path_of(key);
@@ -122,7 +131,7 @@ impl Staged for FileStage {
     }
 
     async fn checkpoint(&mut self) -> Result<Checkpoint> {
-        self.blocking(Operation::Checkpoint, &self.key, |file, _, _| file.file.sync_data()).await?;
+        self.blocking(Operation::Checkpoint, &self.key, |file, root, _| file.sync(root)).await?;
         Ok(Checkpoint { length: self.length, parts: Vec::new() })
     }
 
@@ -134,8 +143,8 @@ impl Staged for FileStage {
 
     async fn publish(self: Box<Self>, key: &Key) -> Result<()> {
         let publish = |file: &StageFile, root: &Root, key: &Key| {
-            file.file.sync_data()?;
-            root.rename_into(&file.path, key, Durability::Synced)?;
+            file.sync(root)?;
+            root.rename_into(&file.path, key, root.at_most(Durability::Synced))?;
             if let Some(directory) = file.path.parent() {
                 let _ = std::fs::remove_dir(directory);
             }

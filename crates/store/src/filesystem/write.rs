@@ -12,13 +12,18 @@ const ATTEMPTS: usize = 16;
 
 impl Root {
     pub(super) fn put(&self, key: &Key, bytes: &[u8], durability: Durability) -> io::Result<()> {
-        let temporary = self.temporary();
+        let (temporary, durability) = (self.temporary(), self.at_most(durability));
         let result = write_file(&temporary, bytes, durability)
             .and_then(|()| self.rename_into(&temporary, key, durability));
         if result.is_err() {
             let _ = fs::remove_file(&temporary);
         }
         result
+    }
+
+    /// How durable a write has to be here.
+    pub(super) fn at_most(&self, asked: Durability) -> Durability {
+        if self.durable { asked } else { Durability::Lazy }
     }
 
     fn temporary(&self) -> PathBuf {
@@ -54,7 +59,7 @@ impl Root {
             Err(error) => return Err(error),
         }
         let remaining = prune(&path, options.prune_parents);
-        sync_directory(&remaining, Durability::Synced)?;
+        sync_directory(&remaining, self.at_most(Durability::Synced))?;
         Ok(true)
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
+use md5::{Digest as _, Md5};
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use wharfinger_swift::{Entry, ErrorKind, Listing, ObjectInfo, Put, Read};
@@ -81,6 +82,13 @@ impl Segments {
 
     pub(super) fn size(&self) -> u64 {
         self.list.iter().map(|segment| segment.size).sum()
+    }
+
+    /// The ETag that a static large object of these segments has.
+    pub(super) fn etag(&self) -> String {
+        let mut md5 = Md5::new();
+        self.list.iter().for_each(|segment| md5.update(&segment.etag));
+        hex::encode(md5.finalize())
     }
 
     pub(super) fn container(&self) -> &str {

@@ -1,0 +1,129 @@
+//! The disk cache, for operators.
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wharfinger_oci::{Digest, Reference, RepositoryName};
+use wharfinger_registry::DiskCache;
+
+use super::{failure, read};
+use crate::app::{App, json};
+use crate::respond::Answer;
+
+/// What to drop. The body of `POST /v1/cache/flush`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Flush {
+    /// One copy; none: all.
+    #[serde(default)]
+    pub(super) digest: Option<String>,
+}
+
+/// What to fetch. The body of `POST /v1/cache/warm`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Warm {
+    /// `NAME:TAG` or `NAME@DIGEST`.
+    pub(super) image: String,
+}
+
+/// One line of the status; null without a disk cache.
+pub(super) fn summary(app: &App) -> Value {
+    app.registry.disk_cache().map_or(Value::Null, numbers)
+}
+
+fn numbers(cache: &DiskCache) -> Value {
+    let status = cache.status();
+    json!({
+        "directory": cache.directory().display().to_string(),
+        "copies": status.copies,
+        "bytes": status.bytes,
+        "capacity": status.capacity,
+        "hits": status.hits,
+        "misses": status.misses,
+        "fills": status.fills,
+        "damaged": status.damaged,
+        "refused": status.refused,
+    })
+}
+
+fn without() -> Answer {
+    failure("this server has no disk cache (cache.directory), or its store is a directory itself")
+}
+
+pub(super) async fn status(app: &App) -> Answer {
+    let Some(cache) = app.registry.disk_cache() else { return without() };
+    let mut value = numbers(cache);
+    let servable = app.registry.servable().await;
+    value["recent_images"] = servable.images.into();
+    value["recent_images_whole"] = servable.whole.into();
+    value["answered_without_store"] = app.registry.recalled_answers().into();
+    json(StatusCode::OK, &value)
+}
+
+pub(super) async fn verify(app: &App) -> Answer {
+    let Some(cache) = app.registry.disk_cache() else { return without() };
+    let verified = cache.verify().await;
+    let value = json!({ "good": verified.good, "bytes": verified.bytes, "dropped": verified.dropped });
+    json(StatusCode::OK, &value)
+}
+
+pub(super) async fn flush(app: &App, request: Request<Incoming>) -> Answer {
+    let Some(cache) = app.registry.disk_cache() else { return without() };
+    let flush: Flush = match read(request).await {
+        Ok(flush) => flush,
+        Err(message) => return failure(&message),
+    };
+    let dropped = match flush.digest.as_deref().map(Digest::parse) {
+        None => cache.flush().await,
+        Some(Ok(digest)) => u64::from(cache.forget(&digest).await),
+        Some(Err(error)) => return failure(&format!("digest: {error}")),
+    };
+    tracing::info!(dropped, digest = flush.digest, "copies were dropped from the disk cache by hand");
+    json(StatusCode::OK, &json!({ "dropped": dropped }))
+}
+
+pub(super) async fn warm(app: &App, request: Request<Incoming>) -> Answer {
+    if app.registry.disk_cache().is_none() {
+        return without();
+    }
+    let warm: Warm = match read(request).await {
+        Ok(warm) => warm,
+        Err(message) => return failure(&message),
+    };
+    let Some((name, reference)) = image(&warm.image) else {
+        return failure(&format!("{:?} is not an image: NAME:TAG or NAME@DIGEST", warm.image));
+    };
+    match app.registry.warm(&name, &reference).await {
+        Ok(warmed) => {
+            let value = json!({
+                "objects": warmed.objects,
+                "fetched": warmed.fetched,
+                "bytes": warmed.bytes,
+                "refused": warmed.refused,
+            });
+            json(StatusCode::OK, &value)
+        }
+        Err(error) => failure(&error.to_string()),
+    }
+}
+
+fn image(text: &str) -> Option<(RepositoryName, Reference)> {
+    let (name, reference) = text.split_once('@').or_else(|| text.rsplit_once(':'))?;
+    Some((RepositoryName::parse(name).ok()?, Reference::parse(reference).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_named_by_tag_or_digest() {
+        let (name, reference) = image("team/app:1.0").unwrap();
+        assert_eq!((name.to_string(), reference.to_string()), ("team/app".into(), "1.0".into()));
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let (name, reference) = image(&format!("app@{digest}")).unwrap();
+        assert_eq!((name.to_string(), reference.to_string()), ("app".into(), digest));
+        assert_eq!(image("app"), None);
+        assert_eq!(image("APP:1"), None);
+    }
+}

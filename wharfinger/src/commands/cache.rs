@@ -1,0 +1,93 @@
+//! `wharfinger cache`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::admin_client;
+use crate::cli::{Cache, Output};
+use crate::units::size;
+
+pub(crate) fn run(command: &Cache) -> Result<ExitCode> {
+    match command {
+        Cache::Status { socket, output } => {
+            let status = admin_client::request(socket, Method::GET, "/v1/cache", None)?;
+            print(*output, &status, show_status);
+            Ok(ExitCode::SUCCESS)
+        }
+        Cache::Verify { socket, output } => {
+            let verified = admin_client::request(socket, Method::POST, "/v1/cache/verify", None)?;
+            print(*output, &verified, show_verified);
+            Ok(verdict(number(&verified, "dropped") == 0))
+        }
+        Cache::Flush { digest, socket, output } => {
+            let body = json!({ "digest": digest });
+            let flushed = admin_client::request(socket, Method::POST, "/v1/cache/flush", Some(body))?;
+            print(*output, &flushed, |flushed| println!("dropped {} copies", number(flushed, "dropped")));
+            Ok(ExitCode::SUCCESS)
+        }
+        Cache::Warm { images, socket, output } => {
+            let mut refused = 0;
+            for image in images {
+                let body = json!({ "image": image });
+                let warmed = admin_client::request(socket, Method::POST, "/v1/cache/warm", Some(body))?;
+                refused += number(&warmed, "refused");
+                print(*output, &warmed, |warmed| show_warmed(image, warmed));
+            }
+            Ok(verdict(refused == 0))
+        }
+    }
+}
+
+fn verdict(well: bool) -> ExitCode {
+    if well { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+fn print(output: Output, value: &Value, show: impl Fn(&Value)) {
+    match output {
+        Output::Json => println!("{value}"),
+        Output::Text => show(value),
+    }
+}
+
+fn number(value: &Value, field: &str) -> u64 {
+    value[field].as_u64().unwrap_or(0)
+}
+
+fn show_status(status: &Value) {
+    let of = |field| number(status, field);
+    let share = |part: u64, whole: u64| (part * 100).checked_div(whole).unwrap_or(100);
+    println!("directory               {}", status["directory"].as_str().unwrap_or("?"));
+    println!("copies                  {}", of("copies"));
+    let used = share(of("bytes"), of("capacity"));
+    println!("size                    {} of {} ({used} %)", size(of("bytes")), size(of("capacity")));
+    let (hits, misses) = (of("hits"), of("misses"));
+    println!("hits                    {hits} of {} ({} %)", hits + misses, share(hits, hits + misses));
+    println!("fetched from the store  {}", of("fills"));
+    println!("damaged, dropped        {}", of("damaged"));
+    println!("could not be kept       {}", of("refused"));
+    let (images, whole) = (of("recent_images"), of("recent_images_whole"));
+    println!("without the store       {whole} of {images} images pulled lately ({} %)", share(whole, images));
+    println!("answered without it     {}", of("answered_without_store"));
+}
+
+fn show_verified(verified: &Value) {
+    let (good, dropped) = (number(verified, "good"), number(verified, "dropped"));
+    println!("{good} copies of {} are what they were filled with", size(number(verified, "bytes")));
+    match dropped {
+        0 => println!("none is damaged"),
+        _ => println!("{dropped} were damaged and are dropped; the next pull fetches them again"),
+    }
+}
+
+fn show_warmed(image: &str, warmed: &Value) {
+    let (objects, fetched) = (number(warmed, "objects"), number(warmed, "fetched"));
+    let bytes = size(number(warmed, "bytes"));
+    println!("{image}: {objects} objects, {fetched} fetched now ({bytes})");
+    let refused = number(warmed, "refused");
+    if refused > 0 {
+        println!("{image}: {refused} are not kept: see `wharfinger cache status`, and cache.size");
+    }
+}
