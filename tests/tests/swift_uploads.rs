@@ -7,14 +7,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use wharfinger_test_support::{
-    Api, Digest, Mark, Pipeline, Registry, Request, Response, Rng, SwiftCluster, bytes, pause, run_tool,
-    wharfinger_binary,
+    Api, Digest, Mark, Pipeline, RedisServer, Registry, Request, Response, Rng, SwiftCluster, bytes, pause,
+    run_tool, wharfinger_binary,
 };
 
 /// Uploads of one run.
 const UPLOADS: usize = 20;
-/// Bytes of one upload.
+/// Bytes of one upload, and of every fifth (of all of them where the environment has WHARFINGER_TEST_LARGE).
 const SIZE: usize = 64 << 20;
+const LARGE: usize = 500_000_000;
 /// Bytes of a segment: what is durable grows by so much at a time.
 const SEGMENT: usize = 8 << 20;
 /// Requests that bring an upload, as long as nothing happens.
@@ -26,6 +27,8 @@ const IN_FLIGHT: usize = 12 << 20;
 /// Two instances on one container; the one that is killed comes back later.
 struct Site {
     instances: [Registry; 2],
+    /// What the configuration names as their cache; flushed at each kill.
+    redis: RedisServer,
     kills: usize,
 }
 
@@ -89,6 +92,7 @@ impl Upload {
         }
         pause(linger);
         site.instances[instance].kill();
+        site.redis.flush();
         site.kills += 1;
         self.kills += 1;
         drop(connection);
@@ -103,7 +107,8 @@ impl Upload {
     /// Sends the rest, in the parts that were meant, each killed at a point of `kills` if there is one in it.
     fn bring(&mut self, site: &mut Site, mut instance: usize, kills: &[(usize, Duration)]) -> usize {
         let mut kills = kills.iter().copied().peekable();
-        for end in (1..=PARTS).map(|part| SIZE * part / PARTS) {
+        let size = self.content.len();
+        for end in (1..=PARTS).map(|part| size / PARTS * part + size % PARTS * part / PARTS) {
             while let Some((at, linger)) = kills.next_if(|(at, _)| *at < end) {
                 self.send_until_killed(site, instance, at.max(self.acknowledged), linger);
                 instance = 1 - instance;
@@ -118,18 +123,19 @@ impl Upload {
 }
 
 fn site(swift: &SwiftCluster, container: &str) -> Site {
+    let redis = RedisServer::start();
     let start = || {
-        let builder = Registry::builder().swift(swift, container);
-        builder.set("storage.swift.segmentsize", SEGMENT).start()
+        let builder = Registry::builder().swift(swift, container).redis(&redis.address());
+        builder.set("storage.swift.segmentsize", SEGMENT).allow_log("redis").start()
     };
-    Site { instances: [start(), start()], kills: 0 }
+    Site { instances: [start(), start()], redis, kills: 0 }
 }
 
 /// One or two points at which the instance is killed: so many bytes after the start, and a moment later.
-fn kill_points(rng: &mut Rng) -> Vec<(usize, Duration)> {
+fn kill_points(rng: &mut Rng, size: usize) -> Vec<(usize, Duration)> {
     let count = 1 + rng.below(2);
     let point = |rng: &mut Rng| {
-        (rng.below(SIZE as u64) as usize, Duration::from_millis(rng.below(2) * rng.below(120)))
+        (rng.below(size as u64) as usize, Duration::from_millis(rng.below(2) * rng.below(120)))
     };
     let mut points: Vec<_> = (0..count).map(|_| point(rng)).collect();
     points.sort();
@@ -159,18 +165,18 @@ fn present<'a>(
 }
 
 /// No session is left, and no segment but those that the blobs consist of.
-fn assert_nothing_is_left(swift: &SwiftCluster, container: &str, blobs: &[Digest]) {
+fn assert_nothing_is_left(swift: &SwiftCluster, container: &str, blobs: &[(Digest, usize)]) {
     let names = swift.list(container);
     let sessions = names.iter().filter(|name| name.starts_with("files/wharfinger/v1/uploads/"));
     let sessions = present(swift, container, sessions);
     assert!(sessions.is_empty(), "sessions are left: {sessions:?}");
     let mut used = BTreeSet::new();
-    for digest in blobs {
+    for (digest, size) in blobs {
         let hex = digest.hex();
         let data = format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]);
         let head = swift.head(container, &format!("files/{data}")).expect(200);
         let manifest = head.required("x-object-manifest").to_owned();
-        assert_eq!(head.required("content-length"), SIZE.to_string());
+        assert_eq!(head.required("content-length"), size.to_string());
         let list = swift.get(container, &format!("files/wharfinger/v1/segments/{data}")).expect(200).json();
         for segment in list["list"].as_array().unwrap() {
             let name = segment["name"].as_str().unwrap();
@@ -189,14 +195,16 @@ fn an_upload_goes_on_at_another_instance_after_a_kill_and_leaves_nothing_over() 
     let swift = SwiftCluster::shared(Pipeline::Wikimedia);
     let container = swift.fresh_container();
     let mut site = site(swift, &container);
+    let all_large = std::env::var_os("WHARFINGER_TEST_LARGE").is_some();
     let mut blobs = Vec::new();
     let mark = swift.mark();
     let mut sessions = Vec::new();
     for number in 0..UPLOADS {
         let seed = rng.number();
-        let (first, points) = (number % 2, kill_points(&mut rng));
-        println!("upload {number}: first instance {first}, killed at {points:?}");
-        let content = bytes(seed, SIZE);
+        let size = if all_large || number % 5 == 0 { LARGE } else { SIZE };
+        let (first, points) = (number % 2, kill_points(&mut rng, size));
+        println!("upload {number}: {size} bytes, first instance {first}, killed at {points:?}");
+        let content = bytes(seed, size);
         let digest = Digest::sha256(&content);
         let session = site.api(first).start_upload("killed");
         let mut upload = Upload { content, session, acknowledged: 0, kills: 0 };
@@ -212,12 +220,12 @@ fn an_upload_goes_on_at_another_instance_after_a_kill_and_leaves_nothing_over() 
         for instance in 0..2 {
             assert!(site.api(instance).pull_blob("killed", &digest) == upload.content, "through {instance}");
         }
-        sessions.push((upload.id(), upload.kills as u64));
-        blobs.push(digest);
+        sessions.push((upload.id(), size, upload.kills as u64));
+        blobs.push((digest, size));
     }
     let stored = stored_by_session(swift, mark);
-    for (id, kills) in &sessions {
-        let twice = stored[id] - SIZE as u64;
+    for (id, size, kills) in &sessions {
+        let twice = stored[id] - *size as u64;
         assert!(
             twice <= kills * SEGMENT as u64,
             "{twice} bytes of {id} were stored twice, with {kills} kills"
@@ -228,7 +236,7 @@ fn an_upload_goes_on_at_another_instance_after_a_kill_and_leaves_nothing_over() 
     let printed = run_tool(purge.args(["uploads", "purge"]).arg(config).args(["--older-than", "0s"]));
     println!("{} kills; {printed}", site.kills);
     assert_nothing_is_left(swift, &container, &blobs);
-    for digest in &blobs {
+    for (digest, _) in &blobs {
         site.api(0).pull_blob("killed", digest);
     }
 }

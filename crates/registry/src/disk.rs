@@ -186,7 +186,9 @@ impl Place {
             Ok(()) => {}
         }
         // What a process before this one did not finish.
-        let _ = std::fs::remove_dir_all(root.join("filling"));
+        for left in ["filling", "wharfinger"] {
+            let _ = std::fs::remove_dir_all(root.join(left));
+        }
         let store = Filesystem::open_forgetful(&root).map_err(failed)?;
         Ok(Place { store, _lock: lock })
     }

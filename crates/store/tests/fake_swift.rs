@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
 
 use bytes::Bytes;
-use wharfinger_fake_swift::{FakeSwift, Options, Pipeline};
+use wharfinger_fake_swift::{FakeSwift, Fault, Moment, Options, Pipeline};
 use wharfinger_store::swift::{LargeObjects, SwiftOptions};
 use wharfinger_store::{
     Area, Checkpoint, Durability, Key, ObjectData, Piece, Store, StoreErrorKind, Structure, Swift,
@@ -215,4 +215,27 @@ async fn an_object_that_was_replaced_since_it_was_opened_is_read_as_it_stands() 
     store.put(&target, Bytes::from_static(b"short"), Durability::Synced).await.unwrap();
     let error = opened.read(6..12).await.err().unwrap();
     assert_eq!(error.kind, StoreErrorKind::Invalid, "{error}");
+}
+
+#[tokio::test]
+async fn a_conflict_over_segments_that_are_in_their_places_is_no_damage() {
+    let fake = fake(Pipeline::Full);
+    let store = store(&fake, LargeObjects::Auto).await;
+    let (place, key) = (Key::new("ours/uploads/9/data"), Key::new("blobs/9"));
+    let checkpoint = staged(&store, &place, &[b"abc", b"def"]).await;
+    store.stage(&place, Some(&checkpoint)).await.unwrap().publish(&key).await.unwrap();
+    let ObjectData::Remote(object) = store.open(&key).await.unwrap().data else { panic!("not remote") };
+    // What Swift answers also for a segment whose server is away.
+    let conflict = Fault::Refuse { status: 409, retry_after: None, moment: Moment::BeforeBody };
+    fake.inject_once(conflict);
+    let Err(error) = object.read(0..6).await else { panic!("the conflict was not seen") };
+    assert_eq!(error.kind, StoreErrorKind::Unavailable, "{error}");
+    // With a segment gone it is.
+    let segment =
+        fake.objects(CONTAINER).into_iter().find(|name| name.ends_with("/0000000000000002")).unwrap();
+    fake.remove(CONTAINER, &segment);
+    fake.inject_once(conflict);
+    let Err(error) = object.read(0..6).await else { panic!("the conflict was not seen") };
+    assert_eq!(error.kind, StoreErrorKind::Invalid, "{error}");
+    assert!(error.to_string().contains(&segment), "{error}");
 }

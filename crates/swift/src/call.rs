@@ -124,6 +124,7 @@ impl Inner {
             match self.attempt(call, &token, limit, collect, &mut sending).await {
                 Ok(answer) => {
                     self.bucket.give();
+                    self.permits.speed_up();
                     return Ok(answer);
                 }
                 Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) && !renewed => {
@@ -132,6 +133,9 @@ impl Inner {
                     self.auth.renew(token.generation).await?;
                 }
                 Err(error) => {
+                    if error.kind() == ErrorKind::RateLimited {
+                        self.permits.slow_down();
+                    }
                     let error = self.auth.name_refusal(error, &token);
                     tries.again(call.name(error), sending).await?;
                 }
@@ -180,13 +184,10 @@ impl Inner {
 
     /// Leave to make a request.
     pub(crate) async fn permit(&self, limit: Duration) -> Result<tokio::sync::SemaphorePermit<'_>> {
-        match tokio::time::timeout(limit, self.permits.acquire()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => {
-                let message = format!("{} requests are waiting for Swift already", self.options.connections);
-                Err(Error::new(ErrorKind::Unavailable, message))
-            }
-        }
+        self.permits.acquire(limit).await.ok_or_else(|| {
+            let message = format!("{} requests are waiting for Swift already", self.options.connections);
+            Error::new(ErrorKind::Unavailable, message)
+        })
     }
 
     /// Begins an exchange whose body the caller sends.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::auth::Authenticator;
 use crate::call::{Call, Target};
 use crate::object::number;
+use crate::permits::Permits;
 use crate::retry::Bucket;
 use crate::transport::Transport;
 use crate::url::{Base, check_container};
@@ -33,7 +33,7 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) transport: Arc<Transport>,
     pub(crate) auth: Arc<Authenticator>,
-    pub(crate) permits: Semaphore,
+    pub(crate) permits: Permits,
     pub(crate) bucket: Arc<Bucket>,
     info: Mutex<Option<(Instant, Arc<Capabilities>)>>,
 }
@@ -71,7 +71,7 @@ impl Client {
         let transport = Arc::new(Transport::new(&options)?);
         let bucket = Arc::new(Bucket::new(options.retry.tokens));
         let auth = Authenticator::new(&options, Arc::clone(&transport), Arc::clone(&bucket))?;
-        let permits = Semaphore::new(options.connections.clamp(1, Semaphore::MAX_PERMITS));
+        let permits = Permits::new(options.connections);
         let info = Mutex::default();
         Ok(Client { inner: Arc::new(Inner { options, transport, auth, permits, bucket, info }) })
     }

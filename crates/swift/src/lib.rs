@@ -18,6 +18,7 @@ mod object;
 mod options;
 mod pace;
 mod patience;
+mod permits;
 mod read;
 mod retry;
 mod secret;

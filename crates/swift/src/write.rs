@@ -151,6 +151,9 @@ impl Writer {
                 tries.forgive();
                 inner.auth.renew(token.generation).await?;
             } else {
+                if error.kind() == ErrorKind::RateLimited {
+                    inner.permits.slow_down();
+                }
                 let error = inner.auth.name_refusal(error, &token);
                 tries.again(self.call.name(error), Duration::ZERO).await?;
             }
@@ -299,6 +302,7 @@ impl ObjectWriter {
         let (parts, mut body) = answer.into_parts();
         let body = collect(&mut body, SMALL, limit).await.unwrap_or_default();
         self.writer.client.inner.bucket.give();
+        self.writer.client.inner.permits.speed_up();
         stored(&Answer { status: parts.status, headers: parts.headers, body }, self.writer.etag.as_deref())
     }
 }
