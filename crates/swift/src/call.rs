@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::header::{CONTENT_LENGTH, HeaderMap, IF_NONE_MATCH};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -152,7 +152,10 @@ impl Inner {
         sending: &mut Duration,
     ) -> Result<(Response<Incoming>, Bytes)> {
         let _permit = self.permit(limit).await?;
-        let (body, pace) = RequestBody::memory(call.body.clone(), call.body.len() >= EXPECT_FROM);
+        // A condition that does not hold is told before the body is read, on a connection that is closed then.
+        let conditional = call.headers.contains_key(IF_NONE_MATCH) && !call.body.is_empty();
+        let waits = conditional || call.body.len() >= EXPECT_FROM;
+        let (body, pace) = RequestBody::memory(call.body.clone(), waits);
         let mut exchange = self.transport.begin(call.request(token, body)?, pace);
         let answer = exchange.answer(limit).await;
         *sending = exchange.sending();
