@@ -86,6 +86,7 @@ pub(crate) fn registry_options(config: &Config) -> Result<registry::Options> {
         layer_urls,
         buffer_bytes,
         stale_limit: config.cache.as_ref().map_or(Duration::ZERO, |cache| cache.stale_limit),
+        ..registry::Options::default()
     })
 }
 

@@ -48,20 +48,45 @@ impl Registry {
                 // A listing shows a session for a while after it was closed.
                 continue;
             }
-            let old = touched.is_none_or(|at| at.elapsed().unwrap_or_default() >= age);
+            let idle = touched.map_or(Duration::MAX, |at| at.elapsed().unwrap_or_default());
             match Writing::begin(self, id) {
-                Ok(_writing) if old && (dry_run || self.purge_session(id).await?) => purged.uploads += 1,
+                Ok(_writing) if self.purge_session(id, idle, age, dry_run).await? => purged.uploads += 1,
                 _ => purged.kept += 1,
             }
         }
         Ok(purged)
     }
 
-    /// Drops a session by its record; without one, whatever lies at its place. On a store elsewhere that may be what a
-    /// blob consists of by now, so there it stays. Says whether the session was dropped.
-    async fn purge_session(&self, id: SessionId) -> Result<bool> {
-        match self.read_session(id).await? {
-            Some(session) => self.discard_upload(id, &session).await?,
+    /// Drops a session on which nothing happened for so long, by its record; without one, whatever lies at its place.
+    /// On a store elsewhere that may be what a blob consists of by now, so there it stays, and so does for a while what
+    /// may become one. Says whether the session was, or would be, dropped.
+    async fn purge_session(
+        &self,
+        id: SessionId,
+        idle: Duration,
+        age: Duration,
+        dry_run: bool,
+    ) -> Result<bool> {
+        let landing = self.inner.options.landing;
+        if idle < age.min(landing) {
+            return Ok(false);
+        }
+        let session = self.read_session(id).await?;
+        let ended = session.as_ref().is_some_and(|session| session.ended);
+        if idle < age && !(ended && idle >= landing) {
+            return Ok(false);
+        }
+        if let Some(session) = &session
+            && idle < landing
+            && self.may_become_a_blob(id, session).await?
+        {
+            return Ok(false);
+        }
+        if dry_run {
+            return Ok(true);
+        }
+        match session {
+            Some(session) => self.remove_upload(id, &session).await?,
             None if self.inner.shape.remote => return Ok(false),
             None => {
                 let nothing = wharfinger_store::Checkpoint::default();

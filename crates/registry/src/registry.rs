@@ -80,6 +80,8 @@ pub struct Options {
     pub layer_urls: Option<UrlPolicy>,
     /// Bytes that requests and answers may hold in memory together, beside what is small and fixed.
     pub buffer_bytes: usize,
+    /// How long a request may still take effect at the store after it was given up.
+    pub landing: Duration,
     /// For how long pulls of what the disk cache holds are answered from what links said before, while the store
     /// cannot be asked.
     pub stale_limit: Duration,
@@ -94,6 +96,7 @@ impl Default for Options {
             require_blobs: true,
             layer_urls: None,
             buffer_bytes: 64 * 1024 * 1024,
+            landing: Duration::from_secs(600),
             stale_limit: Duration::from_secs(3600),
         }
     }

@@ -107,7 +107,11 @@ impl Registry {
 
     async fn session(&self, name: &RepositoryName, identity: &str, id: SessionId) -> Result<Session> {
         let session = self.read_session(id).await?.ok_or(Error::UploadUnknown)?;
-        if session.belongs_to(name, identity) { Ok(session) } else { Err(Error::UploadUnknown) }
+        if session.belongs_to(name, identity) && !session.ended {
+            Ok(session)
+        } else {
+            Err(Error::UploadUnknown)
+        }
     }
 
     /// The record of a session; `None` where there is none, or none that can be read.
@@ -116,8 +120,26 @@ impl Registry {
         Ok(optional(record)?.as_ref().and_then(Session::decode))
     }
 
-    /// Removes the bytes, then the record: what is left of a crash in between is still found by its record.
+    /// Ends a session. Its bytes go at once, unless a request that nobody waits for any more may still make a blob of
+    /// them: then they are left to the purge.
     pub(crate) async fn discard_upload(&self, id: SessionId, session: &Session) -> Result<()> {
+        self.inner.sessions.forget(id);
+        if !self.may_become_a_blob(id, session).await? {
+            return self.remove_upload(id, session).await;
+        }
+        let ended = session.ended().encode();
+        self.store().put(&layout::upload_session(&id), ended, Durability::Synced).await?;
+        Ok(())
+    }
+
+    /// Whether a session was being published as a blob that does not consist of its bytes, or not yet.
+    pub(crate) async fn may_become_a_blob(&self, id: SessionId, session: &Session) -> Result<bool> {
+        let Some(digest) = session.publishing.filter(|_| self.inner.shape.remote) else { return Ok(false) };
+        Ok(!self.store().consists_of(&layout::blob_data(&digest), &layout::upload_data(&id)).await?)
+    }
+
+    /// Removes the bytes, then the record: what is left of a crash in between is still found by its record.
+    pub(crate) async fn remove_upload(&self, id: SessionId, session: &Session) -> Result<()> {
         self.inner.sessions.forget(id);
         let published = session.publishing.as_ref().map(layout::blob_data);
         let data = layout::upload_data(&id);

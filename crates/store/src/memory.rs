@@ -148,11 +148,11 @@ impl Staged for MemoryStage {
         Ok(Object { size: self.length(), data })
     }
 
-    async fn publish(self: Box<Self>, key: &Key) -> Result<()> {
+    async fn publish(self: Box<Self>, key: &Key) -> Result<bool> {
         let mut objects = self.objects.lock();
         objects.remove(self.key.as_str());
         objects.insert(key.as_str().to_owned(), (self.data.freeze(), SystemTime::now()));
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -234,8 +234,9 @@ pub trait Staged: Send + Sync {
     async fn open(&mut self) -> Result<Object>;
 
     /// Makes the object visible at `key`, whole, replacing what stood there. Atomic; durable when it returns
-    /// (data and name). Afterwards nothing staged is left.
-    async fn publish(self: Box<Self>, key: &Key) -> Result<()>;
+    /// (data and name). False where another writer's object stands there already: what was staged here stays, for
+    /// [`Store::discard`]. Otherwise nothing staged is left.
+    async fn publish(self: Box<Self>, key: &Key) -> Result<bool>;
 }
 
 /// An object of known length being written straight to its name. Dropped unfinished, it leaves what stood there.
@@ -353,6 +354,13 @@ pub trait Store: Send + Sync + 'static {
     /// Begins a staged object with `key` as its private place, or goes on with one at its checkpoint; bytes
     /// behind the checkpoint are dropped.
     async fn stage(&self, key: &Key, resume: Option<&Checkpoint>) -> Result<Box<dyn Staged>>;
+
+    /// Whether the object at `published` consists of what was staged at `key`, surely as it was written last. Never, on
+    /// stores that move what they publish.
+    async fn consists_of(&self, published: &Key, key: &Key) -> Result<bool> {
+        let _ = (published, key);
+        Ok(false)
+    }
 
     /// Removes what is staged at `key`, as far as the checkpoint tells and whatever was staged behind it.
     /// Idempotent. What was published already stays: `published` is the name that may have it.

@@ -364,6 +364,11 @@ impl Store for Swift {
         Ok(Box::new(stage::SwiftStage::new(self.inner.clone(), key.clone(), parts)))
     }
 
+    async fn consists_of(&self, published: &Key, key: &Key) -> Result<bool> {
+        legal(Operation::Head, published)?;
+        self.inner.consists_of(published, key).await
+    }
+
     async fn discard(&self, key: &Key, checkpoint: &Checkpoint, published: Option<&Key>) -> Result<()> {
         legal(Operation::Delete, key)?;
         self.inner.discard(key, checkpoint, published).await

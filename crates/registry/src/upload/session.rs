@@ -110,6 +110,9 @@ pub(crate) struct Session {
     /// The blob that the staged bytes are being published as: they may be its own by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) publishing: Option<Digest>,
+    /// Nobody can go on with it: what it staged waits for the purge.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) ended: bool,
     /// How many held bytes follow the JSON.
     #[serde(default)]
     held_length: usize,
@@ -137,6 +140,7 @@ impl Session {
             chunks: String::new(),
             open_chunk: 0,
             publishing: None,
+            ended: false,
             held_length: 0,
             held: Bytes::new(),
         }
@@ -172,6 +176,13 @@ impl Session {
     pub(crate) fn next_generation(&mut self) {
         let chance = Uuid::new_v4().as_u128() as u16;
         self.generation += 1 + u64::from(chance);
+    }
+
+    /// The record of this session from when nobody can go on with it.
+    pub(crate) fn ended(&self) -> Session {
+        let mut session = Session { ended: true, held: Bytes::new(), ..self.clone() };
+        session.next_generation();
+        session
     }
 
     /// Bytes that another process can go on after.

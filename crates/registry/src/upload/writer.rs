@@ -488,7 +488,8 @@ impl Open {
         Ok(())
     }
 
-    /// Makes what is staged visible as `digest`, with its chunk index. False where the store has the blob already.
+    /// Makes what is staged visible as `digest`, with its chunk index. False where the store has the blob of other bytes
+    /// already.
     async fn publish(&mut self, digest: Digest) -> Result<bool> {
         if !self.held.is_empty() {
             self.stream().await?;
@@ -511,8 +512,7 @@ impl Open {
             self.session.set_proofs(&self.hasher, &self.indexer);
             self.put_record().await?;
         }
-        staged.publish(&layout::blob_data(&digest)).await?;
-        Ok(true)
+        Ok(staged.publish(&layout::blob_data(&digest)).await?)
     }
 
     /// Hashes everything again with the algorithm that the client closes with.

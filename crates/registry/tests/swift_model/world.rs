@@ -265,7 +265,10 @@ fn boot(auth_url: &str, budget: usize, hasty: bool) -> (Runtime, Registry) {
         writable: true,
     };
     let store = Arc::new(Swift::new(Client::new(options).unwrap(), store).unwrap());
-    let options = wharfinger_registry::Options { buffer_bytes: budget, ..Default::default() };
+    let mut options = wharfinger_registry::Options { buffer_bytes: budget, ..Default::default() };
+    if !hasty {
+        options.landing = Duration::ZERO;
+    }
     let registry = {
         let _inside = runtime.enter();
         Registry::new(store, options)

@@ -141,14 +141,14 @@ impl Staged for FileStage {
         Ok(Object { size: self.length, data: ObjectData::File(Arc::new(file)) })
     }
 
-    async fn publish(self: Box<Self>, key: &Key) -> Result<()> {
+    async fn publish(self: Box<Self>, key: &Key) -> Result<bool> {
         let publish = |file: &StageFile, root: &Root, key: &Key| {
             file.sync(root)?;
             root.rename_into(&file.path, key, root.at_most(Durability::Synced))?;
             if let Some(directory) = file.path.parent() {
                 let _ = std::fs::remove_dir(directory);
             }
-            Ok(())
+            Ok(true)
         };
         self.blocking(Operation::Publish, key, publish).await
     }

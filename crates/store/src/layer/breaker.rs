@@ -180,6 +180,10 @@ impl Store for Breaker {
         guarded!(self, Stage, key, stage(key, resume))
     }
 
+    async fn consists_of(&self, published: &Key, key: &Key) -> Result<bool> {
+        guarded!(self, Head, published, consists_of(published, key))
+    }
+
     async fn discard(&self, key: &Key, checkpoint: &Checkpoint, published: Option<&Key>) -> Result<()> {
         guarded!(self, Delete, key, discard(key, checkpoint, published))
     }

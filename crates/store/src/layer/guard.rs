@@ -128,6 +128,10 @@ impl Store for Guarded {
         self.inner.stage(key, resume).await
     }
 
+    async fn consists_of(&self, published: &Key, key: &Key) -> Result<bool> {
+        self.inner.consists_of(published, key).await
+    }
+
     async fn discard(&self, key: &Key, checkpoint: &Checkpoint, published: Option<&Key>) -> Result<()> {
         self.deletable(key)?;
         self.inner.discard(key, checkpoint, published).await

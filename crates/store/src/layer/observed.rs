@@ -127,6 +127,10 @@ impl Store for Observed {
         Ok(Box::new(ObservedStage { inner, key: key.clone(), observer: self.observer.clone() }))
     }
 
+    async fn consists_of(&self, published: &Key, key: &Key) -> Result<bool> {
+        observed!(self, Head, published, self.inner.consists_of(published, key))
+    }
+
     async fn discard(&self, key: &Key, checkpoint: &Checkpoint, published: Option<&Key>) -> Result<()> {
         observed!(self, Delete, key, self.inner.discard(key, checkpoint, published))
     }
@@ -173,7 +177,7 @@ impl Staged for ObservedStage {
         observed!(self, Open, &self.key, self.inner.open())
     }
 
-    async fn publish(self: Box<Self>, key: &Key) -> Result<()> {
+    async fn publish(self: Box<Self>, key: &Key) -> Result<bool> {
         observed!(self, Publish, key, self.inner.publish(key))
     }
 }

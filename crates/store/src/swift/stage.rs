@@ -145,13 +145,13 @@ impl Staged for SwiftStage {
         Ok(Object { size, data: ObjectData::Remote(Arc::new(object)) })
     }
 
-    async fn publish(mut self: Box<Self>, key: &Key) -> Result<()> {
+    async fn publish(mut self: Box<Self>, key: &Key) -> Result<bool> {
         self.checkpoint().await?;
         let name = self.inner.names.object(key);
         let failed = |failure| error::of(Operation::Publish, key, failure);
         let container = &self.inner.container;
         if self.parts.is_empty() {
-            return container.put(&name, Bytes::new(), &Put::default()).await.map(drop).map_err(failed);
+            return container.put(&name, Bytes::new(), &Put::default()).await.map(|_| true).map_err(failed);
         }
         let segments = self.segments();
         let writes_static = self.inner.writes_static(self.parts.len()).await.map_err(failed)?;
@@ -166,7 +166,7 @@ impl Staged for SwiftStage {
             let prefix = segments.prefix();
             container.put_dlo(&name, container.name(), prefix, &Put::default()).await.map_err(failed)?;
         }
-        self.inner.published(&self.key, key, &segments).await
+        self.inner.published(&self.key, key).await
     }
 }
 
@@ -216,15 +216,11 @@ impl Inner {
         Ok(if ours { Owner::Ours } else { Owner::Other })
     }
 
-    /// Reads back what was published. Another writer may have published the same content at the same time: then the
-    /// segments here belong to nothing.
-    async fn published(&self, staged: &Key, key: &Key, segments: &Segments) -> Result<()> {
+    /// Reads back what was published. Another writer may have published the same content at the same time.
+    async fn published(&self, staged: &Key, key: &Key) -> Result<bool> {
         match self.owner(staged, key).await? {
-            Owner::Ours => Ok(()),
-            Owner::Other => {
-                let names: Vec<String> = segments.list.iter().map(|segment| segment.name.clone()).collect();
-                self.remove(staged, &names).await
-            }
+            Owner::Ours => Ok(true),
+            Owner::Other => Ok(false),
             Owner::Nobody => Err(StoreError::new(
                 StoreErrorKind::Unavailable,
                 Operation::Publish,
@@ -232,6 +228,11 @@ impl Inner {
                 "it is not there although Swift said that it was stored",
             )),
         }
+    }
+
+    /// Whether the object at `key` consists of what was staged.
+    pub(super) async fn consists_of(&self, key: &Key, staged: &Key) -> Result<bool> {
+        Ok(matches!(self.owner(staged, key).await?, Owner::Ours))
     }
 
     /// Removes what is staged at a key, unless it became the object at `published`.
