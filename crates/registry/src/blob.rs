@@ -5,7 +5,7 @@ pub(crate) mod remote;
 pub mod verified;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use wharfinger_oci::{Algorithm, Digest, Hasher, RepositoryName};
@@ -81,12 +81,26 @@ impl Blob {
 }
 
 impl Registry {
-    /// The size of a blob in bytes, if it can be pulled from the repository. Looks at the store each time, and
-    /// does not offer a blob whose copy is known to be damaged or fails a cheap check: then a push mends it.
+    /// The size of a blob in bytes, if it can be pulled from the repository. Looks at the store, not longer ago than a
+    /// lease lasts, and does not offer a blob whose copy is known to be damaged or fails a cheap check: then a push
+    /// mends it.
     pub async fn stat_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<u64> {
         let unknown = || Error::BlobUnknown(name.clone(), *digest);
-        let target = self.linked(name, digest).await?.ok_or_else(unknown)?;
-        self.stat_data(&target).await?.ok_or_else(unknown)
+        if digest.algorithm() != Algorithm::Sha256 {
+            let target = self.linked(name, digest).await?.ok_or_else(unknown)?;
+            return self.stat_data(&target).await?.ok_or_else(unknown);
+        }
+        let link = layout::layer_link(name, digest);
+        if let Some(size) = self.leased_stat(&link, digest) {
+            return Ok(size);
+        }
+        let asked = Instant::now();
+        if !self.has_link_now(&link).await? {
+            return Err(unknown());
+        }
+        let size = self.stat_data(digest).await?.ok_or_else(unknown)?;
+        self.note_look(digest, size, asked);
+        Ok(size)
     }
 
     /// Opens a blob for reading. While the store cannot be asked, what the disk cache holds is opened by what the
@@ -167,7 +181,9 @@ impl Registry {
     pub async fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {
         let link = layout::layer_link(name, digest);
         self.inner.linked.forget(&link);
-        if self.delete_link(&link).await? { Ok(()) } else { Err(Error::BlobUnknown(name.clone(), *digest)) }
+        let existed = self.delete_link(&link).await?;
+        self.outlast_leases().await;
+        if existed { Ok(()) } else { Err(Error::BlobUnknown(name.clone(), *digest)) }
     }
 
     /// Links a blob of another repository into this one. Looks in `from`, or where that is not given in all

@@ -1,5 +1,5 @@
-//! What is remembered in memory: only content that was proved by its digest. Links are never cached, so what is
-//! deleted in a repository is gone at once, whoever deleted it.
+//! What is remembered in memory under its digest: content that was proved by it. It never grants access: what a
+//! repository has is said by its links, which are another matter ([`crate::recall`]).
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;

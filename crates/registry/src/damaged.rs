@@ -129,7 +129,7 @@ impl Registry {
     /// Believes a mark of another instance, unless another copy was pushed since.
     pub(crate) async fn take_mark(&self, digest: Digest) -> Result<()> {
         let mark = optional(self.store().get_newest(&layout::damaged(&digest), MAX_MARK).await)?;
-        let Some(damage) = mark.as_deref().and_then(Damage::of_mark) else { return Ok(()) };
+        let Some(damage) = mark.and_then(|(mark, _)| Damage::of_mark(&mark)) else { return Ok(()) };
         let copy = optional(self.store().head(&layout::blob_data(&digest)).await)?;
         {
             let mut known = self.inner.damaged.known.lock();

@@ -31,6 +31,7 @@ pub use disk::{DiskCache, DiskError, DiskOptions, DiskStatus, Servable, Verified
 pub use error::{Error, Result};
 pub use manifest::{PulledManifest, StoredManifest};
 pub use purge::Purged;
+pub use recall::Lease;
 pub use referrers::ReferrersPage;
 pub use registry::{DeleteByDigest, IndexChildren, Mode, Options, Platform, Registry, Reserved, UrlPolicy};
 pub use tag::TagPage;

@@ -58,7 +58,7 @@ pub struct Pushed {
 }
 
 impl Registry {
-    /// The manifest that a tag or digest names. A tag's link is read each time.
+    /// The manifest that a tag or digest names. Its link is read by name.
     pub async fn manifest(
         &self,
         name: &RepositoryName,
@@ -153,8 +153,12 @@ impl Registry {
         if let Some(subject) = &manifest.subject {
             self.put_referrer(name, &subject.digest, &digest, size, &manifest).await?;
         }
+        let mut moved = false;
         for tag in &push.tags {
-            self.set_tag(name, tag, &digest).await?;
+            moved |= self.set_tag(name, tag, &digest).await?;
+        }
+        if moved {
+            self.outlast_leases().await;
         }
         Ok(Pushed { digest, subject: manifest.subject.map(|subject| subject.digest) })
     }
@@ -252,7 +256,9 @@ impl Registry {
         let unknown = || Error::ManifestUnknown(name.clone(), reference.clone());
         let digest = match reference {
             Reference::Tag(tag) => {
-                return if self.delete_tag(name, tag).await? { Ok(()) } else { Err(unknown()) };
+                let existed = self.delete_tag(name, tag).await?;
+                self.outlast_leases().await;
+                return if existed { Ok(()) } else { Err(unknown()) };
             }
             Reference::Digest(digest) => digest,
         };
@@ -273,6 +279,8 @@ impl Registry {
         {
             self.delete_referrer(name, &subject.digest, digest).await?;
         }
-        if self.delete_link(&link).await? { Ok(()) } else { Err(unknown()) }
+        let existed = self.delete_link(&link).await?;
+        self.outlast_leases().await;
+        if existed { Ok(()) } else { Err(unknown()) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,7 +18,7 @@ use crate::error::{Result, optional};
 use crate::hashing::Hashing;
 use crate::layout;
 use crate::links::RecentLinks;
-use crate::recall::Recall;
+use crate::recall::{Lease, Recall};
 use crate::upload::SessionId;
 use crate::upload::hot::HotSessions;
 
@@ -80,6 +80,8 @@ pub struct Options {
     pub layer_urls: Option<UrlPolicy>,
     /// Bytes that requests and answers may hold in memory together, beside what is small and fixed.
     pub buffer_bytes: usize,
+    /// For how long pulls are answered from what links said, on a store that is asked over the network.
+    pub lease: Lease,
     /// How long a request may still take effect at the store after it was given up.
     pub landing: Duration,
     /// For how long pulls of what the disk cache holds are answered from what links said before, while the store
@@ -96,6 +98,7 @@ impl Default for Options {
             require_blobs: true,
             layer_urls: None,
             buffer_bytes: 64 * 1024 * 1024,
+            lease: Lease::default(),
             landing: Duration::from_secs(600),
             stale_limit: Duration::from_secs(3600),
         }
@@ -146,7 +149,7 @@ pub(crate) struct Inner {
     pub(crate) shape: Shape,
     /// Copies on a disk of this machine, where the store is elsewhere.
     pub(crate) disk: Option<DiskCache>,
-    /// What links said before; only with a disk cache.
+    /// What links said before; not on a directory, where asking costs next to nothing.
     pub(crate) recall: Option<Recall>,
 }
 
@@ -169,7 +172,8 @@ impl Registry {
     /// are none.
     pub fn with_disk_cache(store: Arc<dyn Store>, options: Options, disk: Option<DiskCache>) -> Registry {
         let disk = disk.filter(|_| store.shape().remote);
-        let recall = disk.as_ref().map(|_| Recall::new(options.stale_limit));
+        let stale_limit = disk.as_ref().map_or(Duration::ZERO, |_| options.stale_limit);
+        let recall = store.shape().remote.then(|| Recall::new(options.lease, stale_limit));
         let budget = Budget::new(options.buffer_bytes);
         let inner = Inner {
             shape: store.shape(),
@@ -229,12 +233,18 @@ impl Registry {
 
     /// The digest in a link; `None` where there is no link, or where it was left empty or broken.
     pub(crate) async fn read_link(&self, key: &Key) -> Result<Option<Digest>> {
-        let Some(bytes) = optional(self.store().get_newest(key, MAX_LINK).await)? else { return Ok(None) };
+        Ok(self.read_link_with_age(key).await?.map(|(digest, _)| digest))
+    }
+
+    /// As [`Registry::read_link`], with when the link was written, where the store says so.
+    pub(crate) async fn read_link_with_age(&self, key: &Key) -> Result<Option<(Digest, Option<SystemTime>)>> {
+        let found = optional(self.store().get_newest(key, MAX_LINK).await)?;
+        let Some((bytes, modified)) = found else { return Ok(None) };
         let digest = std::str::from_utf8(&bytes).ok().and_then(|text| Digest::parse(text.trim()).ok());
         if digest.is_none() {
             tracing::warn!(key = %key, bytes = bytes.len(), "a link does not hold a digest; taken as absent");
         }
-        Ok(digest)
+        Ok(digest.map(|digest| (digest, modified)))
     }
 
     /// Removes a link and the directory that held it.

@@ -2,7 +2,7 @@
 
 use futures::future::try_join_all;
 use wharfinger_oci::{Digest, RepositoryName, Tag};
-use wharfinger_store::{Delete, List};
+use wharfinger_store::{Delete, Durability, List};
 
 use crate::error::{Error, Result};
 use crate::layout;
@@ -26,13 +26,19 @@ impl Registry {
         self.read_link(&layout::tag_current(name, tag)).await
     }
 
-    /// Points a tag to a manifest that is already in the repository.
-    pub(crate) async fn set_tag(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<()> {
+    /// Points a tag to a manifest that is already in the repository. Says whether it may have pointed to another one.
+    pub(crate) async fn set_tag(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> Result<bool> {
         self.put_link(&layout::tag_index_link(name, tag, digest), digest).await?;
-        self.put_link(&layout::tag_current(name, tag), digest).await?;
+        let link = layout::tag_current(name, tag);
+        let text = || digest.to_string().into();
+        let new = self.leases_links() && self.store().put_new(&link, text(), Durability::Synced).await?;
+        if !new {
+            self.put_link(&link, digest).await?;
+        }
+        self.forget_link(&link);
         // Another push may have moved it on; that it is not there at all means that nothing was stored.
         match self.resolve(name, tag).await? {
-            Some(_) => Ok(()),
+            Some(_) => Ok(!new),
             None => Err(Error::NotReadBack(layout::tag_current(name, tag))),
         }
     }

@@ -117,7 +117,7 @@ impl Registry {
     /// The record of a session; `None` where there is none, or none that can be read.
     pub(crate) async fn read_session(&self, id: SessionId) -> Result<Option<Session>> {
         let record = self.store().get_newest(&layout::upload_session(&id), MAX_RECORD).await;
-        Ok(optional(record)?.as_ref().and_then(Session::decode))
+        Ok(optional(record)?.and_then(|(record, _)| Session::decode(&record)))
     }
 
     /// Ends a session. Its bytes go at once, unless a request that nobody waits for any more may still make a blob of

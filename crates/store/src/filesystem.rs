@@ -268,10 +268,6 @@ impl Store for Filesystem {
         self.read(key, limit).await
     }
 
-    async fn get_newest(&self, key: &Key, limit: usize) -> Result<Bytes> {
-        self.read(key, limit).await
-    }
-
     async fn open(&self, key: &Key) -> Result<Object> {
         let file = self.open_file(Operation::Open, key).await?;
         Ok(Object { size: file.size(), data: ObjectData::File(Arc::new(file)) })

@@ -267,9 +267,10 @@ pub trait Store: Send + Sync + 'static {
     async fn get(&self, key: &Key, limit: usize) -> Result<Bytes>;
 
     /// Reads as [`Store::get`], and surely what was written last: for names whose content changes. Where copies
-    /// may lag behind one another this asks all of them.
-    async fn get_newest(&self, key: &Key, limit: usize) -> Result<Bytes> {
-        self.get(key, limit).await
+    /// may lag behind one another this asks all of them. With when it was written, by the store's clock, where the
+    /// store says so.
+    async fn get_newest(&self, key: &Key, limit: usize) -> Result<(Bytes, Option<SystemTime>)> {
+        Ok((self.get(key, limit).await?, None))
     }
 
     /// Opens an object for reading.

@@ -181,7 +181,7 @@ impl Inner {
         key: &Key,
         limit: usize,
         newest: bool,
-    ) -> Result<Bytes> {
+    ) -> Result<(Bytes, Option<SystemTime>)> {
         let name = self.names.object(key);
         let mut read = Read { newest, ..Read::default() };
         let mut result = self.container.get_bytes(&name, limit, &read).await;
@@ -191,7 +191,7 @@ impl Inner {
         }
         let (info, bytes) = result.map_err(|error| error::of(operation, key, error))?;
         // What Swift answered for a dynamic large object is what a listing showed.
-        let Some(Manifest::Dlo { .. }) = &info.manifest else { return Ok(bytes) };
+        let Some(Manifest::Dlo { .. }) = &info.manifest else { return Ok((bytes, modified(&info))) };
         let (size, content) = self.content(operation, key, &info).await?;
         if size > limit as u64 {
             return Err(too_large(operation, key, size, limit));
@@ -202,7 +202,7 @@ impl Inner {
         while let Some(piece) = reader.next().await? {
             whole.extend_from_slice(&piece);
         }
-        Ok(whole.into())
+        Ok((whole.into(), modified(&info)))
     }
 
     fn meta(info: &ObjectInfo, size: u64) -> Meta {
@@ -248,10 +248,10 @@ impl Store for Swift {
 
     async fn get(&self, key: &Key, limit: usize) -> Result<Bytes> {
         self.inner.readable(Operation::Get, key).await?;
-        self.inner.read_small(Operation::Get, key, limit, false).await
+        Ok(self.inner.read_small(Operation::Get, key, limit, false).await?.0)
     }
 
-    async fn get_newest(&self, key: &Key, limit: usize) -> Result<Bytes> {
+    async fn get_newest(&self, key: &Key, limit: usize) -> Result<(Bytes, Option<SystemTime>)> {
         self.inner.readable(Operation::Get, key).await?;
         self.inner.read_small(Operation::Get, key, limit, true).await
     }

@@ -14,7 +14,7 @@ const MAX_LINK: usize = 256;
 
 pub(super) async fn link(store: &dyn Store, key: &Key) -> Link {
     match store.get_newest(key, MAX_LINK).await {
-        Ok(bytes) => {
+        Ok((bytes, _)) => {
             let text = std::str::from_utf8(&bytes).ok();
             match text.and_then(|text| Digest::parse(text.trim()).ok()) {
                 Some(digest) => Link::To(digest),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use wharfinger_fake_swift::{Delay, FakeSwift, Fault, Kind, Moment, Options, Pipeline, Rule};
-use wharfinger_registry::Registry;
+use wharfinger_registry::{Lease, Registry};
 use wharfinger_store::Swift;
 use wharfinger_store::swift::{LargeObjects, SwiftOptions};
 use wharfinger_swift::{Auth, Client, Retry, Secret, Timeouts};
@@ -265,7 +265,8 @@ fn boot(auth_url: &str, budget: usize, hasty: bool) -> (Runtime, Registry) {
         writable: true,
     };
     let store = Arc::new(Swift::new(Client::new(options).unwrap(), store).unwrap());
-    let mut options = wharfinger_registry::Options { buffer_bytes: budget, ..Default::default() };
+    let lease = Lease { life: Duration::from_millis(20), settled: Duration::ZERO };
+    let mut options = wharfinger_registry::Options { buffer_bytes: budget, lease, ..Default::default() };
     if !hasty {
         options.landing = Duration::ZERO;
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -125,7 +125,7 @@ impl Store for Breaker {
         guarded!(self, Get, key, get(key, limit))
     }
 
-    async fn get_newest(&self, key: &Key, limit: usize) -> Result<Bytes> {
+    async fn get_newest(&self, key: &Key, limit: usize) -> Result<(Bytes, Option<SystemTime>)> {
         guarded!(self, Get, key, get_newest(key, limit))
     }
 

@@ -1,6 +1,7 @@
 //! Keeps a store from being written to, or from losing what another registry wrote.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -71,7 +72,7 @@ impl Store for Guarded {
         self.inner.get(key, limit).await
     }
 
-    async fn get_newest(&self, key: &Key, limit: usize) -> Result<Bytes> {
+    async fn get_newest(&self, key: &Key, limit: usize) -> Result<(Bytes, Option<SystemTime>)> {
         self.inner.get_newest(key, limit).await
     }
 

@@ -1,7 +1,7 @@
 //! Tells an observer how each storage call went.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -68,7 +68,7 @@ impl Store for Observed {
         observed!(self, Get, key, self.inner.get(key, limit))
     }
 
-    async fn get_newest(&self, key: &Key, limit: usize) -> Result<Bytes> {
+    async fn get_newest(&self, key: &Key, limit: usize) -> Result<(Bytes, Option<SystemTime>)> {
         observed!(self, Get, key, self.inner.get_newest(key, limit))
     }
 
