@@ -150,7 +150,7 @@ pub(crate) struct Socket {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cache {
-    /// Show what the disk cache holds, and what could be pulled from it without the store.
+    /// Show what the disk cache holds, what could be pulled from it without the store, and how Redis does.
     #[command(after_help = "Example:\n  wharfinger cache status --config /etc/wharfinger/config.yml")]
     Status {
         #[command(flatten)]
@@ -170,15 +170,19 @@ Exit codes: 0 every copy is good, 1 some were damaged and are dropped, 2 it coul
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
-    /// Drop all copies, or one. Nothing is lost: the next pull fetches them again.
+    /// Drop all copies, or one, in memory, on disk and in Redis. Nothing is lost: the next pull fetches them again.
     #[command(after_help = "\
 Examples:
   wharfinger cache flush
-  wharfinger cache flush --digest sha256:4ec95b9e13213893df41ee220c9ef413930f59d9af66654cc8924c44e751a966")]
+  wharfinger cache flush --digest sha256:4ec95b9e13213893df41ee220c9ef413930f59d9af66654cc8924c44e751a966
+  wharfinger cache flush --all-instances")]
     Flush {
         /// The copy to drop; by default all of them.
         #[arg(long, value_name = "DIGEST")]
         digest: Option<String>,
+        /// Tell the other instances too, by way of the Redis that they share.
+        #[arg(long)]
+        all_instances: bool,
         #[command(flatten)]
         socket: Socket,
         #[arg(long, value_enum, default_value_t = Output::Text)]

@@ -66,6 +66,7 @@ async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<
         Ok(listener) => drop(tokio::spawn(admin::serve(app.clone(), listener, log, stopping.clone()))),
         Err(error) => tracing::warn!(socket = %socket.display(), %error, "no admin socket (admin.socket)"),
     }
+    tokio::spawn(app.registry.clone().follow_announcements());
     let background = background::start(&app, &config, &backend);
     if let Some(tls) = &tls {
         tokio::spawn(tls.clone().follow());

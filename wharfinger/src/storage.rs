@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use wharfinger_config::{self as config, Config, Driver};
 use wharfinger_registry::{DiskCache, Registry, layout};
+use wharfinger_shared::Shared;
 use wharfinger_store::layer::{Breaker, Guarded, Observed, Observer, Permit};
 use wharfinger_store::swift::{LargeObjects, SwiftOptions};
 use wharfinger_store::{Filesystem, Inventory, Store, StoreErrorKind, Swift};
@@ -108,7 +109,11 @@ impl Backend {
             Some(options) => Some(DiskCache::open(options).await.context("cache.directory")?),
             None => None,
         };
-        Ok(Registry::with_disk_cache(store, options, cache))
+        let shared = match wiring::shared_options(config)? {
+            Some(options) => Some(Shared::new(&options).context("redis")?),
+            None => None,
+        };
+        Ok(Registry::with_caches(store, options, cache, shared))
     }
 
     /// The backend's name.

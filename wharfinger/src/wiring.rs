@@ -12,6 +12,7 @@ use wharfinger_config::Config;
 use wharfinger_registry as registry;
 use wharfinger_server as server;
 use wharfinger_server::tls::{Tls, TlsOptions};
+use wharfinger_shared as shared;
 
 /// Where htpasswd users of a registry that is partly public fetch their token.
 const LOGIN_PATH: &str = "/auth/token";
@@ -88,6 +89,32 @@ pub(crate) fn registry_options(config: &Config) -> Result<registry::Options> {
         stale_limit: config.cache.as_ref().map_or(Duration::ZERO, |cache| cache.stale_limit),
         ..registry::Options::default()
     })
+}
+
+/// The Redis that instances share.
+pub(crate) fn shared_options(config: &Config) -> Result<Option<shared::Options>> {
+    let Some(redis) = &config.redis else { return Ok(None) };
+    let tls = redis.tls.as_ref().map(redis_tls).transpose()?;
+    Ok(Some(shared::Options {
+        addresses: redis.addresses.clone(),
+        user: redis.user.clone(),
+        password: redis.password.as_ref().map(|password| password.expose().to_owned()),
+        database: redis.database.into(),
+        tls,
+        connect: redis.connect,
+        answer: redis.answer,
+    }))
+}
+
+fn redis_tls(tls: &config::RedisTls) -> Result<shared::Tls> {
+    let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("redis.tls: {}", path.display()));
+    let roots: Vec<Vec<u8>> = tls.roots.iter().map(read).collect::<Result<_>>()?;
+    let client = match (&tls.certificate, &tls.key) {
+        (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+        (None, None) => None,
+        _ => anyhow::bail!("redis.tls: certificate and key go together"),
+    };
+    Ok(shared::Tls { roots: Some(roots.concat()).filter(|roots| !roots.is_empty()), client })
 }
 
 /// The disk cache.

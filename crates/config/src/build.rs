@@ -25,9 +25,11 @@ pub(crate) fn build(file: Option<&str>, root: &Node, problems: &mut Problems) ->
     version(file, &mut reader);
     let auth = auth::auth(&mut reader);
     let identified = auth != Auth::None;
+    let storage = storage::storage(file, &mut reader);
     Config {
         log: log(&mut reader),
-        storage: storage::storage(file, &mut reader),
+        redis: redis::redis(&mut reader, &storage.driver),
+        storage,
         auth,
         access: access::access(&mut reader, identified),
         http: http::http(&mut reader),
@@ -36,7 +38,6 @@ pub(crate) fn build(file: Option<&str>, root: &Node, problems: &mut Problems) ->
         validation: validation(&mut reader),
         health: health(&mut reader),
         cache: cache::cache(&mut reader),
-        redis: redis::redis(&mut reader),
         admin: Admin { socket: reader.optional("admin.socket") },
     }
 }

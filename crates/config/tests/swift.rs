@@ -81,12 +81,15 @@ fn scope(keys: &str) -> SwiftScope {
 #[test]
 fn the_redis_of_distribution_is_read_where_it_is_named() {
     let redis = load(WIKIMEDIA, &[]).unwrap().config.redis.unwrap();
-    assert_eq!((redis.address.as_str(), redis.database, redis.user), ("rdb.example.org:6382", 0, None));
+    assert_eq!(
+        (redis.addresses.join(" ").as_str(), redis.database, redis.user),
+        ("rdb.example.org:6382", 0, None)
+    );
     assert_eq!(redis.password.unwrap().expose(), "hidden");
     let later = WIKIMEDIA
         .replace("  addr: rdb.example.org:6382\n  password", "  addrs: [one:1, two:2]\n  db: 3\n  password");
     let redis = load(&later.replace("  db: 0\n", ""), &[]).unwrap().config.redis.unwrap();
-    assert_eq!((redis.address.as_str(), redis.database), ("one:1", 3));
+    assert_eq!((redis.addresses.join(" ").as_str(), redis.database), ("one:1 two:2", 3));
     let file = "version: 0.1\nstorage: {filesystem: {rootdirectory: /a}}\n";
     assert_eq!(load(file, &[]).unwrap().config.redis, None);
 }

@@ -90,6 +90,13 @@ impl Caches {
         (hits, self.manifests.misses() + self.small_blobs.misses())
     }
 
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        self.manifests.clear();
+        self.small_blobs.clear();
+        self.indexes.clear();
+    }
+
     /// Forgets what was read under `digest`, because it was written again.
     pub(crate) fn forget(&self, digest: &Digest) {
         self.manifests.remove(digest);

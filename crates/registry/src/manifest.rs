@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wharfinger_oci::manifest::MAX_MANIFEST_SIZE;
@@ -14,6 +14,8 @@ use wharfinger_store::{Durability, Key, List};
 use crate::error::{Error, Result, optional};
 use crate::layout;
 use crate::registry::{DeleteByDigest, IndexChildren, Registry};
+use crate::sharing::SharedContent;
+use crate::turns::Last;
 
 /// A manifest as it was pushed.
 #[derive(Clone, Debug)]
@@ -73,19 +75,28 @@ impl Registry {
             // A tag is itself a reference to the manifest.
             Reference::Tag(tag) => self.resolve(name, tag).await?.ok_or_else(unknown)?,
         };
-        self.manifest_content(&digest).await?.ok_or_else(unknown)
+        self.manifest_content(name, &digest).await?.ok_or_else(unknown)
     }
 
     /// The bytes of a manifest, proved.
-    async fn manifest_bytes(&self, digest: &Digest) -> Result<Option<Bytes>> {
+    async fn manifest_bytes(&self, name: &RepositoryName, digest: &Digest) -> Result<Option<Bytes>> {
         if let Some(cache) = &self.inner.disk
             && let Some(bytes) = cache.read_copy(digest, MAX_MANIFEST_SIZE).await
         {
             return Ok(Some(bytes));
         }
+        let turn = match self.shared_content(name, digest).await {
+            SharedContent::Found(bytes) => {
+                self.keep_copy(digest, &bytes);
+                return Ok(Some(bytes));
+            }
+            SharedContent::Missing(turn) => turn,
+        };
         let bytes = self.store().get(&layout::blob_data(digest), MAX_MANIFEST_SIZE).await;
         let Some(bytes) = optional(bytes)? else { return Ok(None) };
         let bytes = self.prove(digest, bytes, None)?;
+        self.share_content(name, digest, &bytes);
+        drop(turn);
         self.keep_copy(digest, &bytes);
         Ok(Some(bytes))
     }
@@ -113,15 +124,42 @@ impl Registry {
             }
         };
         let unknown = || Error::ManifestUnknown(name.clone(), reference.clone());
-        let manifest = self.manifest_content(&digest.ok_or_else(unknown)?).await?.ok_or_else(unknown)?;
+        let manifest =
+            self.manifest_content(name, &digest.ok_or_else(unknown)?).await?.ok_or_else(unknown)?;
         Ok(PulledManifest { manifest, age })
     }
 
-    async fn manifest_content(&self, digest: &Digest) -> Result<Option<Arc<StoredManifest>>> {
-        if let Some(manifest) = self.inner.caches.manifests.get(digest) {
+    /// A manifest by its digest. Of several that want it at the same time one reads it.
+    async fn manifest_content(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Arc<StoredManifest>>> {
+        let known = || self.inner.caches.manifests.get(digest);
+        if let Some(manifest) = known() {
             return Ok(Some(manifest));
         }
-        let Some(bytes) = self.manifest_bytes(digest).await? else { return Ok(None) };
+        let mut turn = self.inner.reading.take(digest).await;
+        if let Some(manifest) = known() {
+            return Ok(Some(manifest));
+        }
+        if turn.failed_lately() {
+            drop(turn);
+            return self.read_manifest(name, digest).await;
+        }
+        let read = self.read_manifest(name, digest).await;
+        if !matches!(&read, Ok(Some(_))) {
+            *turn = Last::Failed { at: Instant::now() };
+        }
+        read
+    }
+
+    async fn read_manifest(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Arc<StoredManifest>>> {
+        let Some(bytes) = self.manifest_bytes(name, digest).await? else { return Ok(None) };
         let media_type = match Manifest::parse_stored(&bytes) {
             Ok(manifest) => manifest.kind.media_type(),
             // Not accepted any more, but an old registry may have left some.
@@ -273,13 +311,14 @@ impl Registry {
         for tag in &tags {
             self.delete_tag(name, tag).await?;
         }
-        if let Ok(Some(manifest)) = self.manifest_content(digest).await
+        if let Ok(Some(manifest)) = self.manifest_content(name, digest).await
             && let Ok(manifest) = Manifest::parse_stored(&manifest.bytes)
             && let Some(subject) = manifest.subject
         {
             self.delete_referrer(name, &subject.digest, digest).await?;
         }
         let existed = self.delete_link(&link).await?;
+        self.unshare_content(name, digest);
         self.outlast_leases().await;
         if existed { Ok(()) } else { Err(unknown()) }
     }

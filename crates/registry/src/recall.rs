@@ -6,25 +6,24 @@
 //! there before, and no instance need know of the others.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use quick_cache::sync::Cache;
-use tokio::sync::Mutex;
 use wharfinger_oci::{Digest, RepositoryName};
+use wharfinger_shared::{Kind, Patience, Shared};
 use wharfinger_store::{Key, StoreErrorKind};
 
 use crate::error::{Error, Result, optional};
 use crate::layout;
 use crate::registry::Registry;
+use crate::turns::{Last, Turns};
 
 /// Links that are kept in mind.
 const LINKS: usize = 100_000;
-/// Links that may be asked for by several at a time.
-const TURNS: usize = 10_000;
-/// For how long it is remembered that a link could not be read: who waited for it asks alone.
-const FAILED: Duration = Duration::from_secs(1);
+/// How often within the limit other instances are told what a link says.
+const TELL_AGAIN: u32 = 4;
 
 /// For how long what a link said is answered again, on a store that is asked over the network.
 #[derive(Clone, Copy, Debug)]
@@ -52,24 +51,20 @@ struct Noted {
     asked: Instant,
     /// Whether the link has stood long enough to be answered from here.
     settled: bool,
-}
-
-/// How the last read of a link went that others wait for.
-#[derive(Clone, Copy, Debug)]
-enum Turn {
-    Nobody,
-    Answered { asked: Instant, said: Option<Said> },
-    Failed { at: Instant },
+    /// When other instances were told.
+    told: Option<Instant>,
 }
 
 pub(crate) struct Recall {
     links: Cache<Key, Noted>,
-    turns: Cache<Key, Arc<Mutex<Turn>>>,
+    turns: Turns<Key, Option<Said>>,
     /// Blobs that were looked at: their sizes, and since when they are known.
     looks: Cache<Digest, (u64, Instant)>,
     lease: Lease,
     /// How long links are believed while the store cannot be asked.
     limit: Duration,
+    /// Where other instances, and this one after a restart, find what links said last.
+    shared: Option<Shared>,
     answers: AtomicU64,
 }
 
@@ -95,13 +90,31 @@ enum Question {
 }
 
 impl Recall {
-    pub(crate) fn new(lease: Lease, limit: Duration) -> Recall {
-        let (links, turns, looks) = (Cache::new(LINKS), Cache::new(TURNS), Cache::new(LINKS));
-        Recall { links, turns, looks, lease, limit, answers: AtomicU64::new(0) }
+    pub(crate) fn new(lease: Lease, limit: Duration, shared: Option<Shared>) -> Recall {
+        // What is used only while the store is down need not be told where that is never done.
+        let shared = shared.filter(|_| !limit.is_zero());
+        let (links, looks) = (Cache::new(LINKS), Cache::new(LINKS));
+        Recall { links, turns: Turns::default(), looks, lease, limit, shared, answers: AtomicU64::new(0) }
     }
 
+    /// Forgets what a link said, here and for others.
     pub(crate) fn forget(&self, key: &Key) {
         self.links.remove(key);
+        if let Some(shared) = &self.shared {
+            shared.forget(Kind::Link, key.as_str());
+        }
+    }
+
+    /// Keeps in mind what a link said; tells other instances now and then.
+    fn keep(&self, key: &Key, said: Said, asked: Instant, settled: bool) {
+        let mut told = self.links.peek(key).filter(|noted| noted.said == said).and_then(|noted| noted.told);
+        if let Some(shared) = &self.shared
+            && told.is_none_or(|told| told.elapsed() >= self.limit / TELL_AGAIN)
+        {
+            shared.keep(Kind::Link, key.as_str(), Told::now(said).encode(), self.limit);
+            told = Some(Instant::now());
+        }
+        self.links.insert(key.clone(), Noted { said, asked, settled, told });
     }
 
     /// Manifests that tags pointed to when they were pulled.
@@ -121,12 +134,6 @@ impl Recall {
         (asked.elapsed() < self.lease.life).then_some(size)
     }
 
-    fn turn(&self, key: &Key) -> Arc<Mutex<Turn>> {
-        let new = || Ok::<_, std::convert::Infallible>(Arc::new(Mutex::new(Turn::Nobody)));
-        let Ok(turn) = self.turns.get_or_insert_with(key, new);
-        turn
-    }
-
     /// Whether a link of that age is one that nobody replaces unseen.
     fn is_settled(&self, modified: Option<SystemTime>) -> bool {
         let age = modified.map(|at| at.elapsed().unwrap_or_default());
@@ -138,7 +145,7 @@ impl Recall {
         match found {
             Some((said, modified)) => {
                 let settled = self.is_settled(modified);
-                self.links.insert(key.clone(), Noted { said, asked, settled });
+                self.keep(key, said, asked, settled);
                 Some(said)
             }
             None => {
@@ -148,16 +155,59 @@ impl Recall {
         }
     }
 
-    /// The last answer of a store that cannot be asked.
-    fn last_answer(&self, key: &Key, error: Error) -> Result<Recalled<Option<Said>>> {
-        let known = self.links.peek(key).filter(|_| is_outage(&error));
-        match known.map(|noted| (noted.said, noted.asked.elapsed())) {
+    /// The last answer of a store that cannot be asked, here or elsewhere.
+    async fn last_answer(&self, key: &Key, error: Error) -> Result<Recalled<Option<Said>>> {
+        if self.limit.is_zero() || !is_outage(&error) {
+            return Err(error);
+        }
+        let mut known = self.links.peek(key).map(|noted| (noted.said, noted.asked.elapsed()));
+        if known.is_none_or(|(_, age)| age >= self.limit)
+            && let Some(shared) = &self.shared
+        {
+            let told = shared.get(Kind::Link, key.as_str(), Patience::of_a_request()).await;
+            known = told.and_then(|told| Told::decode(&told)).map(|told| (told.said, told.age()));
+        }
+        match known {
             Some((said, age)) if age < self.limit => {
                 self.answers.fetch_add(1, Ordering::Relaxed);
                 Ok(Recalled { value: Some(said), age: Some(age) })
             }
             _ => Err(error),
         }
+    }
+}
+
+/// What other instances are told of a link.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    said: Said,
+    /// Milliseconds since 1970, by the clock of who read it.
+    at: u64,
+}
+
+impl Told {
+    fn now(said: Said) -> Told {
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Told { said, at: u64::try_from(at.as_millis()).unwrap_or(u64::MAX) }
+    }
+
+    fn encode(&self) -> Bytes {
+        match self.said {
+            Some(digest) => format!("{} {digest}", self.at).into(),
+            None => format!("{} -", self.at).into(),
+        }
+    }
+
+    fn decode(text: &[u8]) -> Option<Told> {
+        let (at, said) = std::str::from_utf8(text).ok()?.split_once(' ')?;
+        let said = if said == "-" { None } else { Some(Digest::parse(said).ok()?) };
+        Some(Told { said, at: at.parse().ok()? })
+    }
+
+    /// How old it is; a clock that is behind makes it new.
+    fn age(&self) -> Duration {
+        let at = UNIX_EPOCH + Duration::from_millis(self.at);
+        at.elapsed().unwrap_or_default()
     }
 }
 
@@ -187,33 +237,36 @@ impl Registry {
         if let Some(said) = recall.leased(key) {
             return Ok(Recalled::current(Some(said)));
         }
-        let turn = recall.turn(key);
-        let mut turn = turn.lock().await;
-        match *turn {
-            // It was read after this request came.
-            Turn::Answered { asked, said } if asked >= arrived => return Ok(Recalled::current(said)),
-            Turn::Failed { at } if at.elapsed() < FAILED => drop(turn),
-            _ => {
-                if let Some(said) = recall.leased(key) {
-                    return Ok(Recalled::current(Some(said)));
-                }
-                let asked = Instant::now();
-                let answer = self.ask_link(key, question).await;
-                *turn = match &answer {
-                    Ok(found) => Turn::Answered { asked, said: found.map(|(said, _)| said) },
-                    Err(_) => Turn::Failed { at: Instant::now() },
-                };
-                drop(turn);
-                return match answer {
-                    Ok(found) => Ok(Recalled::current(recall.note(key, asked, found))),
-                    Err(error) => recall.last_answer(key, error),
-                };
-            }
+        let mut turn = recall.turns.take(key).await;
+        if let Some(said) = turn.answer_since(arrived) {
+            return Ok(Recalled::current(said));
         }
+        if let Some(said) = recall.leased(key) {
+            return Ok(Recalled::current(Some(said)));
+        }
+        if turn.failed_lately() {
+            drop(turn);
+            return self.ask_and_note(recall, key, question).await;
+        }
+        let asked = Instant::now();
+        let answer = self.ask_and_note(recall, key, question).await;
+        *turn = match &answer {
+            Ok(Recalled { value, age: None }) => Last::Answered { asked, answer: *value },
+            _ => Last::Failed { at: Instant::now() },
+        };
+        answer
+    }
+
+    async fn ask_and_note(
+        &self,
+        recall: &Recall,
+        key: &Key,
+        question: Question,
+    ) -> Result<Recalled<Option<Said>>> {
         let asked = Instant::now();
         match self.ask_link(key, question).await {
             Ok(found) => Ok(Recalled::current(recall.note(key, asked, found))),
-            Err(error) => recall.last_answer(key, error),
+            Err(error) => recall.last_answer(key, error).await,
         }
     }
 
@@ -257,7 +310,7 @@ impl Registry {
         if let Some(recall) = &self.inner.recall {
             let key = layout::revision_link(name, digest);
             if recall.links.peek(&key).is_none_or(|noted| !noted.settled) {
-                recall.links.insert(key, Noted { said: None, asked: Instant::now(), settled: false });
+                recall.keep(&key, None, Instant::now(), false);
             }
         }
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use wharfinger_oci::{Digest, RepositoryName};
+use wharfinger_shared::Shared;
 use wharfinger_store::{Delete, Durability, Key, Shape, Store};
 
 use crate::budget::{Budget, Held};
@@ -19,6 +20,7 @@ use crate::hashing::Hashing;
 use crate::layout;
 use crate::links::RecentLinks;
 use crate::recall::{Lease, Recall};
+use crate::turns::Turns;
 use crate::upload::SessionId;
 use crate::upload::hot::HotSessions;
 
@@ -151,6 +153,10 @@ pub(crate) struct Inner {
     pub(crate) disk: Option<DiskCache>,
     /// What links said before; not on a directory, where asking costs next to nothing.
     pub(crate) recall: Option<Recall>,
+    /// What other instances know, where the store is elsewhere.
+    pub(crate) shared: Option<Shared>,
+    /// Who is reading a manifest for all who want it.
+    pub(crate) reading: Turns<Digest, ()>,
 }
 
 /// A share of the byte budget.
@@ -165,15 +171,21 @@ const MAX_LINK: usize = 256;
 impl Registry {
     /// A registry over `store`.
     pub fn new(store: Arc<dyn Store>, options: Options) -> Registry {
-        Registry::with_disk_cache(store, options, None)
+        Registry::with_caches(store, options, None, None)
     }
 
-    /// A registry over `store` with copies in a directory of this machine. On a store that is itself a directory there
-    /// are none.
-    pub fn with_disk_cache(store: Arc<dyn Store>, options: Options, disk: Option<DiskCache>) -> Registry {
+    /// A registry over `store` with copies in a directory of this machine, and with what other instances share. On a
+    /// store that is itself a directory neither is used.
+    pub fn with_caches(
+        store: Arc<dyn Store>,
+        options: Options,
+        disk: Option<DiskCache>,
+        shared: Option<Shared>,
+    ) -> Registry {
         let disk = disk.filter(|_| store.shape().remote);
+        let shared = shared.filter(|_| store.shape().remote);
         let stale_limit = disk.as_ref().map_or(Duration::ZERO, |_| options.stale_limit);
-        let recall = store.shape().remote.then(|| Recall::new(options.lease, stale_limit));
+        let recall = store.shape().remote.then(|| Recall::new(options.lease, stale_limit, shared.clone()));
         let budget = Budget::new(options.buffer_bytes);
         let inner = Inner {
             shape: store.shape(),
@@ -189,6 +201,8 @@ impl Registry {
             budget,
             recall,
             disk,
+            shared,
+            reading: Turns::default(),
         };
         Registry { inner: Arc::new(inner) }
     }
@@ -268,6 +282,11 @@ impl Registry {
     /// The copies on a disk of this machine, if any are kept.
     pub fn disk_cache(&self) -> Option<&DiskCache> {
         self.inner.disk.as_ref()
+    }
+
+    /// What is shared with other instances, if anything is.
+    pub fn shared(&self) -> Option<&Shared> {
+        self.inner.shared.as_ref()
     }
 
     /// Lookups of proved content in memory since the start: hits and misses.

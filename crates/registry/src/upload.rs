@@ -88,7 +88,10 @@ impl Registry {
         let (session, share) = match remembered {
             Some((session, _)) if !session.belongs_to(name, identity) => return Err(Error::UploadUnknown),
             Some(remembered) => remembered,
-            None => (self.session(name, identity, reference.id).await?, None),
+            None => match self.shared_session(reference).await {
+                Some(session) if session.belongs_to(name, identity) => (session, None),
+                _ => (self.session(name, identity, reference.id).await?, None),
+            },
         };
         UploadWriter::resume(self.clone(), name.clone(), session, share, writing).await
     }
@@ -124,6 +127,7 @@ impl Registry {
     /// them: then they are left to the purge.
     pub(crate) async fn discard_upload(&self, id: SessionId, session: &Session) -> Result<()> {
         self.inner.sessions.forget(id);
+        self.unshare_session(id);
         if !self.may_become_a_blob(id, session).await? {
             return self.remove_upload(id, session).await;
         }
@@ -141,6 +145,7 @@ impl Registry {
     /// Removes the bytes, then the record: what is left of a crash in between is still found by its record.
     pub(crate) async fn remove_upload(&self, id: SessionId, session: &Session) -> Result<()> {
         self.inner.sessions.forget(id);
+        self.unshare_session(id);
         let published = session.publishing.as_ref().map(layout::blob_data);
         let data = layout::upload_data(&id);
         self.store().discard(&data, &session.checkpoint, published.as_ref()).await?;

@@ -44,7 +44,7 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let options = DiskOptions { directory: directory.path().join("cache"), size };
         let cache = DiskCache::open(options).await.unwrap();
-        let registry = Registry::with_disk_cache(Arc::new(store(&swift)), Options::default(), Some(cache));
+        let registry = Registry::with_caches(Arc::new(store(&swift)), Options::default(), Some(cache), None);
         Fixture { swift, directory, size, registry, name: RepositoryName::parse("team/app").unwrap() }
     }
 
@@ -294,7 +294,7 @@ async fn a_second_process_is_refused_and_copies_outlive_the_first() {
     let options = DiskOptions { directory: directory.path().join("cache"), size };
     let cache = DiskCache::open(options).await.unwrap();
     assert!(cache.has(&digest));
-    let registry = Registry::with_disk_cache(Arc::new(store(&swift)), Options::default(), Some(cache));
+    let registry = Registry::with_caches(Arc::new(store(&swift)), Options::default(), Some(cache), None);
     let fixture = Fixture { swift, directory, size, registry, name };
     let before = fixture.fetches();
     fixture.assert_whole(&digest, &content).await;

@@ -87,6 +87,7 @@ fn status(app: &App, log: &dyn LogControl) -> Answer {
         "read_only": app.options.read_only,
         "uploads_in_flight": app.registry.uploads_in_flight(),
         "cache": cache::summary(app),
+        "redis": cache::shared(app),
         "damaged_blobs": app.registry.damaged_count(),
         "log_level": log.current(),
     });

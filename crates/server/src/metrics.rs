@@ -17,10 +17,13 @@
 //! | `wharfinger_disk_cache_copies`, `wharfinger_disk_cache_bytes`, `wharfinger_disk_cache_capacity_bytes` | | what the disk cache holds and may hold |
 //! | `wharfinger_disk_cache_events_total` | `type` | hits, misses, fills, damaged copies, copies that could not be kept |
 //! | `wharfinger_pulls_without_store_total` | | links answered from memory while the store was down |
+//! | `wharfinger_redis_bypassed` | | 1 while Redis does not answer and is bypassed |
+//! | `wharfinger_redis_events_total` | `type` | what came of asking Redis: hit, miss, wrong, failed, refused, bypassed |
 //! | `wharfinger_damaged_blobs` | | blobs that failed a check and are withheld |
 //! | `wharfinger_store_healthy` | | 1 if the last probe wrote, read and deleted an object |
 
 mod disk;
+mod shared;
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -39,6 +42,7 @@ use wharfinger_store::{Operation, StoreError, StoreErrorKind};
 
 use crate::throttle::Throttle;
 use disk::DiskMetrics;
+use shared::SharedMetrics;
 
 /// Classes of requests that operators watch apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -213,6 +217,7 @@ pub struct Metrics {
     damaged: Gauge,
     store_healthy: Gauge,
     disk: DiskMetrics,
+    shared: SharedMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -256,6 +261,7 @@ impl Metrics {
         let damaged = gauge("wharfinger_damaged_blobs", "Blobs that failed a check and are withheld");
         let store_healthy = gauge("wharfinger_store_healthy", "1 if the last probe of the store succeeded");
         let disk = DiskMetrics::new(&mut registry);
+        let shared = SharedMetrics::new(&mut registry);
         let store_errors = Throttle::new(Duration::from_secs(10));
         Metrics {
             registry,
@@ -272,6 +278,7 @@ impl Metrics {
             damaged,
             store_healthy,
             disk,
+            shared,
         }
     }
 
@@ -372,6 +379,7 @@ impl Metrics {
         self.uploads_in_flight.set(count(registry.uploads_in_flight()));
         self.damaged.set(count(registry.damaged_count()));
         self.disk.read(registry);
+        self.shared.read(registry);
         let (hits, misses) = registry.cache_lookups();
         for (name, now) in [("Request", hits + misses), ("Hit", hits), ("Miss", misses)] {
             let counter = self.cache.get_or_create(&TypeLabel { r#type: Word(name) });

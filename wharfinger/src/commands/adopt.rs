@@ -156,10 +156,10 @@ async fn compare_redis(
     progress: &Progress,
 ) -> Result<Memory> {
     let address = Address {
-        address: settings.address.clone(),
+        address: settings.addresses.first().context("redis.addr")?.clone(),
         user: settings.user.clone(),
         password: settings.password.as_ref().map(|password| password.expose().to_owned()),
-        database: u32::try_from(settings.database).context("redis.db")?,
+        database: settings.database,
     };
     let mut redis = Redis::connect(&address).await?;
     Ok(memory::compare(&mut redis, reading.store(), flush, effort, progress).await?)

@@ -22,10 +22,10 @@ pub(crate) fn run(command: &Cache) -> Result<ExitCode> {
             print(*output, &verified, show_verified);
             Ok(verdict(number(&verified, "dropped") == 0))
         }
-        Cache::Flush { digest, socket, output } => {
-            let body = json!({ "digest": digest });
+        Cache::Flush { digest, all_instances, socket, output } => {
+            let body = json!({ "digest": digest, "all_instances": all_instances });
             let flushed = admin_client::request(socket, Method::POST, "/v1/cache/flush", Some(body))?;
-            print(*output, &flushed, |flushed| println!("dropped {} copies", number(flushed, "dropped")));
+            print(*output, &flushed, show_flushed);
             Ok(ExitCode::SUCCESS)
         }
         Cache::Warm { images, socket, output } => {
@@ -57,6 +57,16 @@ fn number(value: &Value, field: &str) -> u64 {
 }
 
 fn show_status(status: &Value) {
+    if let Some(state) = status["redis"]["state"].as_str() {
+        let redis = |field| number(&status["redis"], field);
+        let since = status["redis"]["bypassed_seconds"].as_u64().map(|seconds| format!(" for {seconds} s"));
+        println!("Redis                   {state}{}", since.unwrap_or_default());
+        println!("found in it             {} of {}", redis("hit"), redis("hit") + redis("miss"));
+        println!("no answer in time       {}", redis("failed"));
+    }
+    if status["directory"].is_null() {
+        return;
+    }
     let of = |field| number(status, field);
     let share = |part: u64, whole: u64| (part * 100).checked_div(whole).unwrap_or(100);
     println!("directory               {}", status["directory"].as_str().unwrap_or("?"));
@@ -71,6 +81,16 @@ fn show_status(status: &Value) {
     let (images, whole) = (of("recent_images"), of("recent_images_whole"));
     println!("without the store       {whole} of {images} images pulled lately ({} %)", share(whole, images));
     println!("answered without it     {}", of("answered_without_store"));
+}
+
+fn show_flushed(flushed: &Value) {
+    println!("dropped {} copies", number(flushed, "dropped"));
+    if let Some(names) = flushed["redis"].as_u64() {
+        println!("dropped {names} names in Redis");
+    }
+    if let Some(instances) = flushed["instances"].as_u64() {
+        println!("told {instances} instances");
+    }
 }
 
 fn show_verified(verified: &Value) {

@@ -7,6 +7,7 @@ use http::Method;
 
 use crate::admin_client;
 use crate::cli::{Output, Status};
+use crate::units;
 
 /// 0 healthy, 1 not ready, store failing or damaged blobs, 2 no server answered.
 pub(crate) fn run(arguments: &Status) -> Result<ExitCode> {
@@ -33,6 +34,12 @@ pub(crate) fn run(arguments: &Status) -> Result<ExitCode> {
                 text(&status["store"]["driver"]),
                 text(&probe["status"])
             );
+            if let Some(line) = redis(&status["redis"]) {
+                println!("redis              {line}");
+            }
+            if let Some(line) = cache(&status["cache"]) {
+                println!("cache              {line}");
+            }
             println!("read-only          {}", if status["read_only"] == true { "yes" } else { "no" });
             println!("uploads in flight  {}", status["uploads_in_flight"]);
             println!("damaged blobs      {damaged}");
@@ -40,4 +47,20 @@ pub(crate) fn run(arguments: &Status) -> Result<ExitCode> {
         }
     }
     Ok(if ready && store && damaged == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// One line on Redis, where there is one.
+fn redis(redis: &serde_json::Value) -> Option<String> {
+    let state = redis["state"].as_str()?;
+    let since = redis["bypassed_seconds"].as_u64().map(|seconds| format!(" for {seconds} s"));
+    let (hits, misses) = (redis["hit"].as_u64()?, redis["miss"].as_u64()?);
+    Some(format!("{state}{}, {hits} found, {misses} not", since.unwrap_or_default()))
+}
+
+/// One line on the disk cache, where there is one.
+fn cache(cache: &serde_json::Value) -> Option<String> {
+    let (copies, bytes) = (cache["copies"].as_u64()?, cache["bytes"].as_u64()?);
+    let (hits, misses) = (cache["hits"].as_u64()?, cache["misses"].as_u64()?);
+    let bytes = units::size(bytes);
+    Some(format!("{copies} copies, {bytes}, {hits} hits, {misses} misses"))
 }

@@ -118,9 +118,5 @@ fn cache(reader: &mut Reader<'_, '_>) -> Cache {
     const NAMES: [&str; 2] = ["storage.cache.blobdescriptor", "storage.cache.layerinfo"];
     let name = if reader.has(NAMES[0]) || !reader.has(NAMES[1]) { NAMES[0] } else { NAMES[1] };
     let kind = reader.optional(name).unwrap_or(CacheKind::InMemory);
-    if kind == CacheKind::Redis {
-        reader
-            .warn(name, "redis is not implemented yet; the in-memory cache stands in, one for each instance");
-    }
     Cache { kind }
 }

@@ -107,7 +107,7 @@ choice! {
     CacheKind {
         /// In this process.
         InMemory = "inmemory",
-        /// In Redis; not implemented yet, the in-memory one stands in.
+        /// Beside it in Redis, for all instances.
         Redis = "redis",
     }
 }

@@ -66,8 +66,62 @@ pub(super) const KEYS: &[Key] = &[
     )
     .example("/run/wharfinger/admin.sock")
     .ours(),
-    Key::new("redis", Section, "Redis as a shared cache.")
-        .missing(HARMLESS, "not implemented yet; caches are in memory, each instance has its own"),
+    Key::new("redis", Section, "A Redis that instances share. Not used with storage.filesystem."),
+    Key::new("redis.addr", Text, "Its `host:port`, as in Distribution 2.8.")
+        .example("redis.example.org:6379"),
+    Key::new("redis.addrs", List, "As in Distribution 3: several, of which the first that answers is used.")
+        .example("redis.example.org:6379"),
+    Key::new("redis.username", Text, "User of an access list; else the default user.").example("registry"),
+    Key::new("redis.password", Secret, "Its password.").example("secret"),
+    Key::new("redis.db", Int, "Number of the database.").example("0"),
+    Key::new("redis.dialtimeout", Kind::Duration, "How long connecting may take; nobody waits for it.")
+        .example("100ms"),
+    Key::new(
+        "redis.readtimeout",
+        Kind::Duration,
+        "How long an answer may take, 100ms at most: a request waits no longer for Redis in all. Else 50ms.",
+    )
+    .example("50ms"),
+    Key::new("redis.writetimeout", Kind::Duration, "How long writing may take.")
+        .ignored("redis.readtimeout is for the whole of a command"),
+    Key::new("redis.tls", Section, "TLS to Redis."),
+    Key::new("redis.tls.enabled", Bool, "Speak TLS also where none of the files below is named.")
+        .example("true"),
+    Key::new(
+        "redis.tls.rootcas",
+        List,
+        "Files of the authorities that may have signed its certificate; else those of the system.",
+    )
+    .example("/etc/wharfinger/redis-ca.pem"),
+    Key::new("redis.tls.certificate", Kind::Path, "Our certificate, if Redis asks for one.")
+        .example("/etc/wharfinger/redis.crt"),
+    Key::new("redis.tls.key", Kind::Path, "The key of that.").example("/etc/wharfinger/redis.key"),
+    Key::new("redis.tls.clientcas", List, "Authorities of clients.").ignored("a matter of Redis itself"),
+    Key::new("redis.pool", Section, "A pool of connections.").ignored(ONE_CONNECTION),
+    Key::new("redis.clientname", Text, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.protocol", Int, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.maxretries", Int, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.minretrybackoff", Kind::Duration, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.maxretrybackoff", Kind::Duration, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.contexttimeoutenabled", Bool, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.poolfifo", Bool, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.poolsize", Int, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.pooltimeout", Kind::Duration, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.minidleconns", Int, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.maxidleconns", Int, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.maxactiveconns", Int, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.connmaxidletime", Kind::Duration, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.connmaxlifetime", Kind::Duration, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.maxredirects", Int, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.readonly", Bool, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.routebylatency", Bool, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.routerandomly", Bool, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.disableidentity", Bool, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.identitysuffix", Text, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.unstableresp3", Bool, "Of Distribution 3's client.").ignored(CLIENT),
+    Key::new("redis.sentinelusername", Text, "User at a sentinel.").ignored(NO_SENTINEL),
+    Key::new("redis.sentinelpassword", Secret, "Password at a sentinel.").ignored(NO_SENTINEL),
+    Key::new("redis.mastername", Text, "Name of a master that sentinels know.").ignored(NO_SENTINEL),
     Key::new("notifications", Section, "Events about pushes and pulls."),
     Key::new("notifications.events", Section, "What events contain.")
         .env("EVENTCONFIG")
@@ -95,6 +149,9 @@ pub(super) const KEYS: &[Key] = &[
         .ignored("repositories have no classes; use access.policy"),
 ];
 
+const ONE_CONNECTION: &str = "one connection carries all commands";
+const NO_SENTINEL: &str = "sentinels are not asked; name every Redis in redis.addrs";
+const CLIENT: &str = "there is nothing here that it would change";
 const HARMLESS: Safety = Safety::Harmless;
 const UNSAFE: Safety = Safety::Unsafe;
 
@@ -116,12 +173,7 @@ pub(super) const PARTS: &[Parts] = &[
         "health.tcp.*",
         &[("addr", Text), ("timeout", Duration), ("interval", Duration), ("threshold", Int)],
     ),
-    Parts("redis", REDIS),
     Parts("redis.pool", &[("maxidle", Int), ("maxactive", Int), ("idletimeout", Duration)]),
-    Parts(
-        "redis.tls",
-        &[("enabled", Bool), ("certificate", Text), ("key", Text), ("rootcas", List), ("clientcas", List)],
-    ),
     Parts("notifications.events", &[("includereferences", Bool)]),
     Parts(
         "notifications.endpoints.*",
@@ -171,41 +223,3 @@ pub(super) const PARTS: &[Parts] = &[
 ];
 
 const MIDDLEWARE_KEYS: &[(&str, Kind)] = &[("name", Text), ("disabled", Bool), ("options", Map)];
-
-/// Both forms: 2.8's `addr` and `pool`, and 3.x's `addrs` and what its client takes.
-const REDIS: &[(&str, Kind)] = &[
-    ("addr", Text),
-    ("addrs", List),
-    ("db", Int),
-    ("username", Text),
-    ("password", Secret),
-    ("dialtimeout", Duration),
-    ("readtimeout", Duration),
-    ("writetimeout", Duration),
-    ("pool", Section),
-    ("tls", Section),
-    ("clientname", Text),
-    ("protocol", Int),
-    ("sentinelusername", Text),
-    ("sentinelpassword", Secret),
-    ("mastername", Text),
-    ("maxretries", Int),
-    ("minretrybackoff", Duration),
-    ("maxretrybackoff", Duration),
-    ("contexttimeoutenabled", Bool),
-    ("poolfifo", Bool),
-    ("poolsize", Int),
-    ("pooltimeout", Duration),
-    ("minidleconns", Int),
-    ("maxidleconns", Int),
-    ("maxactiveconns", Int),
-    ("connmaxidletime", Duration),
-    ("connmaxlifetime", Duration),
-    ("maxredirects", Int),
-    ("readonly", Bool),
-    ("routebylatency", Bool),
-    ("routerandomly", Bool),
-    ("disableidentity", Bool),
-    ("identitysuffix", Text),
-    ("unstableresp3", Bool),
-];

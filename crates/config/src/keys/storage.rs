@@ -67,7 +67,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new(
         "storage.cache.blobdescriptor",
         Kind::Choice(CacheKind::NAMES),
-        "Kind of descriptor cache; redis is not implemented yet, the in-memory one stands in.",
+        "Kind of descriptor cache. What is remembered is in memory in any case; Redis is used where redis.addr is given.",
     )
     .default("inmemory"),
     Key::new(

@@ -420,7 +420,8 @@ impl Open {
         let record = self.session.encode();
         self.session.held = Bytes::new();
         let key = layout::upload_session(&self.writing.id);
-        self.registry.store().put(&key, record, Durability::Synced).await?;
+        self.registry.store().put(&key, record.clone(), Durability::Synced).await?;
+        self.registry.share_session(self.writing.id, &record);
         self.recorded = Some(recorded);
         Ok(())
     }
@@ -485,6 +486,7 @@ impl Open {
             return self.registry.discard_upload(id, &self.session).await;
         }
         self.registry.store().delete(&layout::upload_session(&id), Delete { prune_parents: 1 }).await?;
+        self.registry.unshare_session(id);
         Ok(())
     }
 

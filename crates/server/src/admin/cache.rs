@@ -17,6 +17,9 @@ pub(super) struct Flush {
     /// One copy; none: all.
     #[serde(default)]
     pub(super) digest: Option<String>,
+    /// Whether other instances shall do the same.
+    #[serde(default)]
+    pub(super) all_instances: bool,
 }
 
 /// What to fetch. The body of `POST /v1/cache/warm`.
@@ -29,6 +32,21 @@ pub(super) struct Warm {
 /// One line of the status; null without a disk cache.
 pub(super) fn summary(app: &App) -> Value {
     app.registry.disk_cache().map_or(Value::Null, numbers)
+}
+
+/// How things stand with Redis; null where none is configured.
+pub(super) fn shared(app: &App) -> Value {
+    let Some(shared) = app.registry.shared() else { return Value::Null };
+    let status = shared.status();
+    let mut value = json!({
+        "state": if status.bypassed.is_some() { "bypassed" } else { "used" },
+        "bypassed_seconds": status.bypassed.map(|time| time.as_secs()),
+        "longest_wait_ms": status.counts.longest_wait().as_secs_f64() * 1000.0,
+    });
+    for (name, count) in status.counts.named() {
+        value[name] = count.into();
+    }
+    value
 }
 
 fn numbers(cache: &DiskCache) -> Value {
@@ -51,8 +69,14 @@ fn without() -> Answer {
 }
 
 pub(super) async fn status(app: &App) -> Answer {
-    let Some(cache) = app.registry.disk_cache() else { return without() };
+    let Some(cache) = app.registry.disk_cache() else {
+        return match app.registry.shared() {
+            Some(_) => json(StatusCode::OK, &json!({ "redis": shared(app) })),
+            None => without(),
+        };
+    };
     let mut value = numbers(cache);
+    value["redis"] = shared(app);
     let servable = app.registry.servable().await;
     value["recent_images"] = servable.images.into();
     value["recent_images_whole"] = servable.whole.into();
@@ -68,18 +92,22 @@ pub(super) async fn verify(app: &App) -> Answer {
 }
 
 pub(super) async fn flush(app: &App, request: Request<Incoming>) -> Answer {
-    let Some(cache) = app.registry.disk_cache() else { return without() };
     let flush: Flush = match read(request).await {
         Ok(flush) => flush,
         Err(message) => return failure(&message),
     };
-    let dropped = match flush.digest.as_deref().map(Digest::parse) {
-        None => cache.flush().await,
-        Some(Ok(digest)) => u64::from(cache.forget(&digest).await),
-        Some(Err(error)) => return failure(&format!("digest: {error}")),
+    let digest = match flush.digest.as_deref().map(Digest::parse).transpose() {
+        Ok(digest) => digest,
+        Err(error) => return failure(&format!("digest: {error}")),
     };
-    tracing::info!(dropped, digest = flush.digest, "copies were dropped from the disk cache by hand");
-    json(StatusCode::OK, &json!({ "dropped": dropped }))
+    match app.registry.flush_caches(digest.as_ref(), flush.all_instances).await {
+        Ok(flushed) => {
+            let (dropped, redis, instances) = (flushed.copies, flushed.shared, flushed.instances);
+            tracing::info!(dropped, redis, instances, digest = flush.digest, "caches were flushed by hand");
+            json(StatusCode::OK, &json!({ "dropped": dropped, "redis": redis, "instances": instances }))
+        }
+        Err(message) => failure(&message),
+    }
 }
 
 pub(super) async fn warm(app: &App, request: Request<Incoming>) -> Answer {
