@@ -274,6 +274,6 @@ catalog:
         pause(Duration::from_millis(50));
     }
     let told = |name: &str| registry.log().iter().any(|line| line.is_alarming() && line.text.contains(name));
-    assert!(told("storage.cache.blobdescriptor") && told("redis: ignored") && told("health.tcp: ignored"));
+    assert!(told("redis: not used") && told("health.tcp: ignored"));
     assert!(!registry.log().iter().any(|line| line.text.contains("hidden")), "a password is logged");
 }

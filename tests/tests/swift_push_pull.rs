@@ -110,7 +110,8 @@ fn wikimedias_configuration_serves_with_its_redis_dead() {
         port = builder.port(),
         socket = builder.directory().join("admin.sock").display(),
     );
-    let registry = builder.config_file(&file).allow_log("redis").allow_log("health.tcp").start();
+    let registry =
+        builder.config_file(&file).allow_log("redis").allow_log("Redis").allow_log("health.tcp").start();
     let (api, image) = (registry.api(), Image::small(11));
     api.push_image("wikimedia/mediawiki", "v1", &image);
     assert_eq!(api.pull("wikimedia/mediawiki", "v1").manifest, image.manifest);

@@ -126,7 +126,7 @@ fn site(swift: &SwiftCluster, container: &str) -> Site {
     let redis = RedisServer::start();
     let start = || {
         let builder = Registry::builder().swift(swift, container).redis(&redis.address());
-        builder.set("storage.swift.segmentsize", SEGMENT).allow_log("redis").start()
+        builder.set("storage.swift.segmentsize", SEGMENT).allow_log("redis.writetimeout").start()
     };
     Site { instances: [start(), start()], redis, kills: 0 }
 }

@@ -90,11 +90,8 @@ fn redis_is_a_warning_when_the_store_is_a_directory() {
     let loaded = load(SWIFT, &env).unwrap();
     let lines = warnings(&loaded);
     assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(lines[0].starts_with("config.yml:14: redis: ignored: not implemented yet"), "{lines:?}");
-    assert!(
-        lines[1].starts_with("environment variable REGISTRY_STORAGE_CACHE_BLOBDESCRIPTOR: "),
-        "{lines:?}"
-    );
+    assert!(lines[0].starts_with("config.yml:14: redis: not used: the store is a directory"), "{lines:?}");
+    assert!(lines[1].starts_with("config.yml:17: redis.pool: has no effect"), "{lines:?}");
     assert_eq!(loaded.config.storage.directory().unwrap(), Path::new("/var/lib/registry"));
 }
 

@@ -70,12 +70,16 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("redis.addr", Text, "Its `host:port`, as in Distribution 2.8.")
         .example("redis.example.org:6379"),
     Key::new("redis.addrs", List, "As in Distribution 3: several, of which the first that answers is used.")
-        .example("redis.example.org:6379"),
+        .example("[\"redis1.example.org:6379\", \"redis2.example.org:6379\"]"),
     Key::new("redis.username", Text, "User of an access list; else the default user.").example("registry"),
     Key::new("redis.password", Secret, "Its password.").example("secret"),
-    Key::new("redis.db", Int, "Number of the database.").example("0"),
-    Key::new("redis.dialtimeout", Kind::Duration, "How long connecting may take; nobody waits for it.")
-        .example("100ms"),
+    Key::new("redis.db", Int, "Number of the database.").example("1"),
+    Key::new(
+        "redis.dialtimeout",
+        Kind::Duration,
+        "How long connecting may take; nobody waits for it. Else 100ms.",
+    )
+    .example("1s"),
     Key::new(
         "redis.readtimeout",
         Kind::Duration,
@@ -92,7 +96,7 @@ pub(super) const KEYS: &[Key] = &[
         List,
         "Files of the authorities that may have signed its certificate; else those of the system.",
     )
-    .example("/etc/wharfinger/redis-ca.pem"),
+    .example("[\"/etc/wharfinger/redis-ca.pem\"]"),
     Key::new("redis.tls.certificate", Kind::Path, "Our certificate, if Redis asks for one.")
         .example("/etc/wharfinger/redis.crt"),
     Key::new("redis.tls.key", Kind::Path, "The key of that.").example("/etc/wharfinger/redis.key"),

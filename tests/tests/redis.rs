@@ -1,0 +1,99 @@
+//! Redis beside real Swift: pulls and pushes go on whatever becomes of it, readiness does not depend on it, and an
+//! operator sees how it does.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use wharfinger_test_support::{
+    Builder, Image, RedisServer, Registry, SwiftCluster, pause, wait_until, wharfinger_binary,
+};
+
+/// What a request may wait for Redis in all, with what Swift and a busy machine take.
+const SOON: Duration = Duration::from_millis(1_000);
+
+fn builder(swift: &SwiftCluster, container: &str, redis: &RedisServer) -> Builder {
+    let builder = Registry::builder().swift(swift, container).redis(&redis.address());
+    let socket = builder.directory().join("admin.sock");
+    let builder = builder.set("admin.socket", socket.to_str().unwrap()).set("storage.delete.enabled", true);
+    builder.allow_log("redis.writetimeout").allow_log("Redis does not answer")
+}
+
+fn run(registry: &Registry, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(wharfinger_binary());
+    command.args(arguments).arg("--socket").arg(registry.directory().join("admin.sock"));
+    let output = command.output().unwrap();
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+fn redis_of(registry: &Registry) -> Value {
+    let (code, text) = run(registry, &["cache", "status", "--output", "json"]);
+    assert_eq!(code, Some(0), "{text}");
+    serde_json::from_str::<Value>(&text).unwrap()["redis"].clone()
+}
+
+fn until(registry: &Registry, state: &str) {
+    wait_until("the state of Redis", Duration::from_secs(20), || redis_of(registry)["state"] == state);
+}
+
+#[test]
+fn whatever_becomes_of_redis_images_are_pushed_and_pulled_and_the_instance_stays_ready() {
+    let (swift, mut redis) =
+        (SwiftCluster::shared(wharfinger_test_support::Pipeline::Full), RedisServer::start());
+    let container = swift.fresh_container();
+    let registry = builder(&swift, &container, &redis).start();
+    until(&registry, "used");
+    let api = registry.api();
+    let mut number = 0;
+    let mut look = |state: &str| {
+        number += 1;
+        let (tag, image) = (format!("v{number}"), Image::small(number));
+        api.push_image("team/app", &tag, &image);
+        let begun = Instant::now();
+        assert_eq!(api.pull("team/app", &tag).manifest, image.manifest, "{state}");
+        assert!(begun.elapsed() < SOON, "{state}: a pull took {:?}", begun.elapsed());
+        assert_eq!(api.get("/health/ready").status, 200, "{state}");
+    };
+    look("healthy");
+    redis.hang();
+    look("hung");
+    until(&registry, "bypassed");
+    let (code, text) = run(&registry, &["status"]);
+    assert_eq!(code, Some(0), "Redis is no reason to page anybody: {text}");
+    assert!(text.contains("redis              bypassed for "), "{text}");
+    look("still hung");
+    redis.resume();
+    until(&registry, "used");
+    redis.stop();
+    look("refused");
+    until(&registry, "bypassed");
+    redis.start_again();
+    until(&registry, "used");
+    look("back");
+    pause(Duration::from_millis(100));
+    let lines = registry.log();
+    let said = lines.iter().filter(|line| line.text.contains("Redis does not answer")).count();
+    assert_eq!(said, 1, "two outages within a minute are told of once");
+    assert!(redis_of(&registry)["longest_wait_ms"].as_f64().unwrap() < 250.0, "{}", redis_of(&registry));
+}
+
+#[test]
+fn a_flush_reaches_all_instances() {
+    let (swift, redis) =
+        (SwiftCluster::shared(wharfinger_test_support::Pipeline::Full), RedisServer::start());
+    let container = swift.fresh_container();
+    let instances = [(); 2].map(|()| builder(&swift, &container, &redis).start());
+    instances.iter().for_each(|registry| until(registry, "used"));
+    instances[0].api().push_image("team/app", "v1", &Image::small(1));
+    instances.iter().for_each(|registry| drop(registry.api().pull("team/app", "v1")));
+    wait_until("both to listen", Duration::from_secs(10), || {
+        let (code, text) = run(&instances[0], &["cache", "flush", "--all-instances"]);
+        assert_eq!(code, Some(0), "{text}");
+        text.contains("told 2 instances")
+    });
+    wait_until("the other to have done it", Duration::from_secs(10), || {
+        instances[1].log().iter().any(|line| line.text.contains("as announced by an instance"))
+    });
+    assert_eq!(redis.keys(), 0, "names are left in Redis");
+}
