@@ -42,7 +42,7 @@ fn whatever_becomes_of_redis_images_are_pushed_and_pulled_and_the_instance_stays
     let (swift, mut redis) =
         (SwiftCluster::shared(wharfinger_test_support::Pipeline::Full), RedisServer::start());
     let container = swift.fresh_container();
-    let registry = builder(&swift, &container, &redis).start();
+    let registry = builder(swift, &container, &redis).start();
     until(&registry, "used");
     let api = registry.api();
     let mut number = 0;
@@ -83,7 +83,7 @@ fn a_flush_reaches_all_instances() {
     let (swift, redis) =
         (SwiftCluster::shared(wharfinger_test_support::Pipeline::Full), RedisServer::start());
     let container = swift.fresh_container();
-    let instances = [(); 2].map(|()| builder(&swift, &container, &redis).start());
+    let instances = [(); 2].map(|()| builder(swift, &container, &redis).start());
     instances.iter().for_each(|registry| until(registry, "used"));
     instances[0].api().push_image("team/app", "v1", &Image::small(1));
     instances.iter().for_each(|registry| drop(registry.api().pull("team/app", "v1")));

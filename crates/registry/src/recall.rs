@@ -111,7 +111,7 @@ impl Recall {
         if let Some(shared) = &self.shared
             && told.is_none_or(|told| told.elapsed() >= self.limit / TELL_AGAIN)
         {
-            shared.keep(Kind::Link, key.as_str(), Told::now(said).encode(), self.limit);
+            shared.keep(Kind::Link, key.as_str(), &Told::now(said).encode(), self.limit);
             told = Some(Instant::now());
         }
         self.links.insert(key.clone(), Noted { said, asked, settled, told });

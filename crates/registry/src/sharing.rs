@@ -82,7 +82,7 @@ impl Registry {
         if let Some(shared) = &self.inner.shared
             && bytes.len() <= LARGEST
         {
-            shared.keep(Kind::Content, &content_key(name, digest), bytes.clone(), CONTENT_LIFE);
+            shared.keep(Kind::Content, &content_key(name, digest), bytes, CONTENT_LIFE);
         }
     }
 
@@ -109,7 +109,7 @@ impl Registry {
         if let Some(shared) = &self.inner.shared
             && record.len() <= LARGEST_RECORD
         {
-            shared.keep(Kind::Upload, &id.to_string(), record.clone(), RECORD_LIFE);
+            shared.keep(Kind::Upload, &id.to_string(), record, RECORD_LIFE);
         }
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use redis::Cmd;
 use tokio::sync::mpsc;
 
@@ -40,9 +39,9 @@ impl Later {
         }
     }
 
-    pub(crate) fn set(&self, name: String, bytes: Bytes, life: Duration) {
+    pub(crate) fn set(&self, name: String, bytes: &[u8], life: Duration) {
         let mut command = Cmd::new();
-        command.arg("SET").arg(name).arg(&bytes[..]).arg("PX").arg(milliseconds(life));
+        command.arg("SET").arg(name).arg(bytes).arg("PX").arg(milliseconds(life));
         self.send(command);
     }
 

@@ -188,15 +188,8 @@ impl Shared {
     }
 
     /// Keeps bytes for so long, some time soon; at the latest when nobody asks any more.
-    pub fn keep(&self, kind: Kind, key: &str, bytes: Bytes, life: Duration) {
+    pub fn keep(&self, kind: Kind, key: &str, bytes: &[u8], life: Duration) {
         self.later.set(name(kind, key), bytes, life);
-    }
-
-    /// Keeps bytes for so long, and waits until that is done or time is over.
-    pub async fn keep_now(&self, kind: Kind, key: &str, bytes: &[u8], life: Duration, patience: Patience) {
-        let mut set = Cmd::new();
-        set.arg("SET").arg(name(kind, key)).arg(bytes).arg("PX").arg(milliseconds(life));
-        let _: Option<()> = self.ask(&set, patience).await;
     }
 
     /// Forgets what is kept under a name, some time soon.
