@@ -1,6 +1,7 @@
 //! The disk cache owns nothing: whatever happens to it, a client gets what was pushed, and the store is asked once.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
 
+#[path = "common/swift.rs"]
 mod common;
 
 use std::fs;

@@ -1,6 +1,7 @@
 //! Requests to Swift that take effect after they were given up: what they may make a blob of is not taken from them.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
 
+#[path = "common/swift.rs"]
 mod common;
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 //! another instance.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
 
+#[path = "common/swift.rs"]
 mod common;
 
 use std::sync::Arc;

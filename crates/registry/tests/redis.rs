@@ -1,6 +1,7 @@
 //! Redis owns nothing: lost, stale, hung, slow or wrong, it changes only how often the store is asked.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
 
+#[path = "common/swift.rs"]
 mod common;
 
 use std::sync::Arc;
