@@ -110,8 +110,7 @@ fn wikimedias_configuration_serves_with_its_redis_dead() {
         port = builder.port(),
         socket = builder.directory().join("admin.sock").display(),
     );
-    let registry =
-        builder.config_file(&file).allow_log("redis").allow_log("Redis").allow_log("health.tcp").start();
+    let registry = builder.config_file(&file).allow_log("redis").allow_log("Redis").start();
     let (api, image) = (registry.api(), Image::small(11));
     api.push_image("wikimedia/mediawiki", "v1", &image);
     assert_eq!(api.pull("wikimedia/mediawiki", "v1").manifest, image.manifest);
@@ -127,4 +126,9 @@ fn wikimedias_configuration_serves_with_its_redis_dead() {
         pause(Duration::from_millis(100));
     }
     api.get("/v2/wikimedia/mediawiki/tags/list").expect(200);
+    let metrics = Client::plain(debug).send(&Request::new("GET", "/metrics")).unwrap().text();
+    assert!(
+        metrics.contains(&format!("wharfinger_port_answers{{address=\"127.0.0.1:{redis}\"}} 0")),
+        "{metrics}"
+    );
 }

@@ -24,6 +24,15 @@ pub(crate) fn start(app: &Arc<App>, config: &Config, backend: &Backend) -> Vec<J
         let (interval, threshold) = (config.health.interval, config.health.threshold);
         tasks.push(tokio::spawn(health::probe_forever(app.clone(), interval, threshold)));
     }
+    for port in &config.health.tcp {
+        let check = health::tcp::TcpCheck {
+            address: port.address.clone(),
+            timeout: port.timeout,
+            interval: port.interval,
+            threshold: port.threshold,
+        };
+        tasks.push(tokio::spawn(health::tcp::look_forever(app.clone(), check)));
+    }
     tasks.push(tokio::spawn(follow_marks(app.registry.clone())));
     if config.storage.upload_purging.enabled && !config.storage.read_only {
         let purging = config.storage.upload_purging.clone();

@@ -10,9 +10,11 @@ mod swift;
 
 use std::collections::BTreeMap;
 
+use std::time::Duration;
+
 use crate::config::auth::Auth;
 use crate::config::{
-    Admin, Config, Health, IndexChildren, Log, LogFormat, LogLevel, Platform, UrlRules, Validation,
+    Admin, Config, Health, IndexChildren, Log, LogFormat, LogLevel, Platform, PortCheck, UrlRules, Validation,
 };
 use crate::diagnostic::{Origin, Problems};
 use crate::read::Reader;
@@ -125,8 +127,24 @@ fn index_children(reader: &mut Reader<'_, '_>) -> IndexChildren {
 fn health(reader: &mut Reader<'_, '_>) -> Health {
     let threshold: u64 = reader.value("health.storagedriver.threshold");
     let mut interval = reader.value("health.storagedriver.interval");
-    if interval == std::time::Duration::ZERO {
-        interval = std::time::Duration::from_secs(10);
+    if interval == Duration::ZERO {
+        interval = Duration::from_secs(10);
     }
-    Health { enabled: reader.value("health.storagedriver.enabled"), interval, threshold: threshold.max(1) }
+    let enabled = reader.value("health.storagedriver.enabled");
+    let tcp = reader.sections("health.tcp", port).unwrap_or_default();
+    Health { enabled, interval, threshold: threshold.max(1), tcp }
+}
+
+fn port(reader: &mut Reader<'_, '_>) -> Option<PortCheck> {
+    let address: Option<String> = reader.optional("addr");
+    if address.is_none() {
+        reader.error("addr", "has to be given: host:port");
+    }
+    let time = |time: Option<Duration>, default| time.filter(|time| !time.is_zero()).unwrap_or(default);
+    Some(PortCheck {
+        address: address?,
+        timeout: time(reader.optional("timeout"), Duration::from_secs(2)),
+        interval: time(reader.optional("interval"), Duration::from_secs(10)),
+        threshold: reader.optional("threshold").unwrap_or(1).max(1),
+    })
 }

@@ -134,6 +134,21 @@ pub struct Health {
     pub interval: Duration,
     /// Failures in a row after which the store counts as unhealthy; at least 1.
     pub threshold: u64,
+    /// Ports to look at; nothing depends on them.
+    pub tcp: Vec<PortCheck>,
+}
+
+/// A port to look at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PortCheck {
+    /// `host:port`.
+    pub address: String,
+    /// How long connecting may take.
+    pub timeout: Duration,
+    /// Time between two looks.
+    pub interval: Duration,
+    /// Failures in a row that count; at least 1.
+    pub threshold: u64,
 }
 
 /// The operator's own door.

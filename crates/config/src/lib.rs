@@ -34,7 +34,7 @@ pub use config::swift::{
     LargeObjects, Swift, SwiftAuth, SwiftCredential, SwiftDomain, SwiftInterface, SwiftScope,
 };
 pub use config::{
-    Admin, Config, Health, IndexChildren, Log, LogFormat, LogLevel, Platform, UrlRules, Validation,
+    Admin, Config, Health, IndexChildren, Log, LogFormat, LogLevel, Platform, PortCheck, UrlRules, Validation,
 };
 pub use diagnostic::{ConfigErrors, Diagnostic, Origin};
 pub use sample::{reference_markdown, sample};

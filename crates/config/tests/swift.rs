@@ -101,7 +101,6 @@ fn wikimedias_file_is_taken_as_it_is_and_what_is_not_used_is_said() {
     let wanted = [
         "config.yml:31: redis.writetimeout: has no effect here: redis.readtimeout is for the whole of a command",
         "config.yml:32: redis.pool: has no effect here: one connection carries all commands",
-        "config.yml:41: health.tcp: ignored: only the store is probed",
     ];
     assert_eq!(lines.len(), wanted.len(), "{lines:#?}");
     for (line, wanted) in lines.iter().zip(wanted) {

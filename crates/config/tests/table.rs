@@ -111,6 +111,9 @@ fn context(key: &Key) -> Vec<(&'static str, &'static str)> {
                 path.ends_with("path").then_some(("REGISTRY_HTTP_DEBUG_PROMETHEUS_ENABLED", "true"));
             [("REGISTRY_HTTP_DEBUG_ADDR", ":1")].into_iter().chain(enabled).collect()
         }
+        path if path.starts_with("health.tcp.*") => {
+            vec![("REGISTRY_HEALTH_TCPCHECKERS", "[{addr: \"a:1\"}]")]
+        }
         "redis.addr" | "redis.addrs" => Vec::new(),
         path if path.starts_with("redis.") => vec![("REGISTRY_REDIS_ADDR", "redis:1")],
         "cache.size" | "cache.stale_tag_limit" => vec![("REGISTRY_CACHE_DIRECTORY", "/c")],

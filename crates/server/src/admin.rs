@@ -83,6 +83,7 @@ fn status(app: &App, log: &dyn LogControl) -> Answer {
     let value = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "store": { "driver": app.registry.store().name(), "healthy": healthy, "probe": store },
+        "ports": app.health.ports.told(),
         "ready": app.health.is_ready(),
         "read_only": app.options.read_only,
         "uploads_in_flight": app.registry.uploads_in_flight(),

@@ -1,5 +1,7 @@
 //! Three separate questions: does the process live, can this instance serve, does the store work.
 
+pub mod tcp;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -27,6 +29,8 @@ pub struct Health {
     probe: Mutex<Option<Probe>>,
     /// Failures in a row from which on `/debug/health` lists the check.
     threshold: AtomicU64,
+    /// Ports that are looked at.
+    pub(crate) ports: tcp::Ports,
 }
 
 impl Health {

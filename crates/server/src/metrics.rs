@@ -19,6 +19,7 @@
 //! | `wharfinger_pulls_without_store_total` | | links answered from memory while the store was down |
 //! | `wharfinger_redis_bypassed` | | 1 while Redis does not answer and is bypassed |
 //! | `wharfinger_redis_events_total` | `type` | what came of asking Redis: hit, miss, wrong, failed, refused, bypassed |
+//! | `wharfinger_port_answers` | `address` | 1 while a port of `health.tcp` answers |
 //! | `wharfinger_damaged_blobs` | | blobs that failed a check and are withheld |
 //! | `wharfinger_store_healthy` | | 1 if the last probe wrote, read and deleted an object |
 
@@ -40,6 +41,7 @@ use wharfinger_oci::{Reference, Route};
 use wharfinger_store::layer::Observer;
 use wharfinger_store::{Operation, StoreError, StoreErrorKind};
 
+use crate::health::tcp::Ports;
 use crate::throttle::Throttle;
 use disk::DiskMetrics;
 use shared::SharedMetrics;
@@ -374,12 +376,12 @@ impl Metrics {
     }
 
     /// All metrics in the OpenMetrics text format, which Prometheus reads.
-    pub(crate) fn encode(&self, registry: &wharfinger_registry::Registry) -> String {
+    pub(crate) fn encode(&self, registry: &wharfinger_registry::Registry, ports: &Ports) -> String {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.uploads_in_flight.set(count(registry.uploads_in_flight()));
         self.damaged.set(count(registry.damaged_count()));
         self.disk.read(registry);
-        self.shared.read(registry);
+        self.shared.read(registry, ports);
         let (hits, misses) = registry.cache_lookups();
         for (name, now) in [("Request", hits + misses), ("Hit", hits), ("Miss", misses)] {
             let counter = self.cache.get_or_create(&TypeLabel { r#type: Word(name) });

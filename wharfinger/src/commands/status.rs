@@ -40,6 +40,10 @@ pub(crate) fn run(arguments: &Status) -> Result<ExitCode> {
             if let Some(line) = cache(&status["cache"]) {
                 println!("cache              {line}");
             }
+            for (address, port) in status["ports"].as_object().into_iter().flatten() {
+                let error = port["error"].as_str().map_or(String::new(), |error| format!(": {error}"));
+                println!("port {address:<13} {}{error}", text(&port["status"]));
+            }
             println!("read-only          {}", if status["read_only"] == true { "yes" } else { "no" });
             println!("uploads in flight  {}", status["uploads_in_flight"]);
             println!("damaged blobs      {damaged}");

@@ -55,9 +55,16 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("health.http", Sections, "Unhealthy while a URL fails.")
         .env("HTTPCHECKERS")
         .missing(HARMLESS, CHECKS),
-    Key::new("health.tcp", Sections, "Unhealthy while a port is closed.")
-        .env("TCPCHECKERS")
-        .missing(HARMLESS, CHECKS),
+    Key::new(
+        "health.tcp",
+        Sections,
+        "Ports to look at: told in status and metrics, nothing depends on them.",
+    )
+    .env("TCPCHECKERS"),
+    Key::new("health.tcp.*.addr", Text, "The port.").example("redis.example.org:6379"),
+    Key::new("health.tcp.*.timeout", Duration, "How long connecting may take; else 2s.").example("1s"),
+    Key::new("health.tcp.*.interval", Duration, "Time between two looks; else 10s.").example("5s"),
+    Key::new("health.tcp.*.threshold", Int, "Failures in a row that count; else 1.").example("3"),
     Key::new("admin", Section, "The operator's own door.").ours(),
     Key::new(
         "admin.socket",
@@ -172,10 +179,6 @@ pub(super) const PARTS: &[Parts] = &[
             ("interval", Duration),
             ("threshold", Int),
         ],
-    ),
-    Parts(
-        "health.tcp.*",
-        &[("addr", Text), ("timeout", Duration), ("interval", Duration), ("threshold", Int)],
     ),
     Parts("redis.pool", &[("maxidle", Int), ("maxactive", Int), ("idletimeout", Duration)]),
     Parts("notifications.events", &[("includereferences", Bool)]),
