@@ -74,6 +74,7 @@ fn every_metric_stands_in_the_reference() {
     let _registry = Registry::builder()
         .set("http.debug.addr", format!("127.0.0.1:{port}"))
         .set("http.debug.prometheus.enabled", true)
+        .set("health.tcp", serde_json::json!([{ "addr": format!("127.0.0.1:{port}") }]))
         .start();
     let text = Api::new(Client::plain(port)).get("/metrics").expect(200).text();
     let counted = |line: &str| {

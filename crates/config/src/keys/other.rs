@@ -60,7 +60,8 @@ pub(super) const KEYS: &[Key] = &[
         Sections,
         "Ports to look at: told in status and metrics, nothing depends on them.",
     )
-    .env("TCPCHECKERS"),
+    .env("TCPCHECKERS")
+    .example("[{addr: \"redis.example.org:6379\", interval: 5s, threshold: 3}]"),
     Key::new("health.tcp.*.addr", Text, "The port.").example("redis.example.org:6379"),
     Key::new("health.tcp.*.timeout", Duration, "How long connecting may take; else 2s.").example("1s"),
     Key::new("health.tcp.*.interval", Duration, "Time between two looks; else 10s.").example("5s"),
@@ -92,7 +93,7 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Duration,
         "How long an answer may take, 100ms at most: a request waits no longer for Redis in all. Else 50ms.",
     )
-    .example("50ms"),
+    .example("30ms"),
     Key::new("redis.writetimeout", Kind::Duration, "How long writing may take.")
         .ignored("redis.readtimeout is for the whole of a command"),
     Key::new("redis.tls", Section, "TLS to Redis."),
