@@ -24,8 +24,8 @@ mod registry;
 mod tag;
 pub mod upload;
 
-pub use blob::Blob;
 pub use blob::verified::{Frame, FrameKind, VerifiedBody};
+pub use blob::{Blob, Kept};
 pub use derive::SessionSummary;
 pub use disk::{DiskCache, DiskError, DiskOptions, DiskStatus, Servable, Verified, Warmed};
 pub use error::{Error, Result};

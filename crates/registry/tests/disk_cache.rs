@@ -40,6 +40,7 @@ fn store(swift: &FakeSwift) -> Swift {
         segment_size: MIB as u64,
         large: LargeObjects::Auto,
         writable: true,
+        signing: None,
     };
     Swift::new(Client::new(wharfinger_swift::Options::new(auth)).unwrap(), options).unwrap()
 }

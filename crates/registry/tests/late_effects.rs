@@ -24,6 +24,7 @@ async fn open(fake: &FakeSwift, landing: Duration) -> Registry {
         segment_size: 1024 * 1024,
         large: LargeObjects::Auto,
         writable: true,
+        signing: None,
     };
     let mut options = wharfinger_swift::Options::new(auth);
     options.retry.attempts = 1;

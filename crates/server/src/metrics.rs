@@ -17,10 +17,12 @@
 //! | `wharfinger_disk_cache_copies`, `wharfinger_disk_cache_bytes`, `wharfinger_disk_cache_capacity_bytes` | | what the disk cache holds and may hold |
 //! | `wharfinger_disk_cache_events_total` | `type` | hits, misses, fills, damaged copies, copies that could not be kept |
 //! | `wharfinger_pulls_without_store_total` | | links answered from memory while the store was down |
+//! | `wharfinger_redirects_total` | result | pulls of blobs where redirects are on, by what came of them |
 //! | `wharfinger_damaged_blobs` | | blobs that failed a check and are withheld |
 //! | `wharfinger_store_healthy` | | 1 if the last probe wrote, read and deleted an object |
 
 mod disk;
+mod redirects;
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -39,6 +41,8 @@ use wharfinger_store::{Operation, StoreError, StoreErrorKind};
 
 use crate::throttle::Throttle;
 use disk::DiskMetrics;
+use redirects::RedirectMetrics;
+pub(crate) use redirects::RedirectResult;
 
 /// Classes of requests that operators watch apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -213,11 +217,17 @@ pub struct Metrics {
     damaged: Gauge,
     store_healthy: Gauge,
     disk: DiskMetrics,
+    redirects: RedirectMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TypeLabel {
     r#type: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: Word,
 }
 
 impl Metrics {
@@ -256,6 +266,7 @@ impl Metrics {
         let damaged = gauge("wharfinger_damaged_blobs", "Blobs that failed a check and are withheld");
         let store_healthy = gauge("wharfinger_store_healthy", "1 if the last probe of the store succeeded");
         let disk = DiskMetrics::new(&mut registry);
+        let redirects = RedirectMetrics::new(&mut registry);
         let store_errors = Throttle::new(Duration::from_secs(10));
         Metrics {
             registry,
@@ -272,6 +283,7 @@ impl Metrics {
             damaged,
             store_healthy,
             disk,
+            redirects,
         }
     }
 
@@ -360,6 +372,10 @@ impl Metrics {
         if aborted {
             counters.aborted.inc();
         }
+    }
+
+    pub(crate) fn redirect(&self, result: RedirectResult) {
+        self.redirects.count(result);
     }
 
     pub(crate) fn store_probed(&self, healthy: bool) {
