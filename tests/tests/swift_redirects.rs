@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 use wharfinger_test_support::{
-    Api, Blob, Builder, Client, Digest, DockerRegistry, HttpError, Image, Layout, Pipeline, Registry,
-    Request, Response, Style, SwiftCluster, bytes, free_port, pause, run_tool, system_tool, wait_until,
+    Api, Blob, Builder, Client, Digest, DockerRegistry, HttpError, Image, Layout, Pipeline, ProxyRequest,
+    Registry, Request, Response, Style, SwiftCluster, bytes, free_port, pause, run_tool, system_tool,
+    wait_until,
 };
 
 const MIB: usize = 1 << 20;
@@ -318,7 +319,7 @@ fn observing_redirects_with_a_key_that_swift_knows_and_writes_nothing() {
             assert_eq!(said, 1, "{key:?}");
         }
         let ours = swift.since(mark).into_iter().filter(|request| request.agent.starts_with("wharfinger/"));
-        let writes: Vec<_> = ours.filter(|request| request.is_write()).collect();
+        let writes: Vec<_> = ours.filter(ProxyRequest::is_write).collect();
         assert!(writes.is_empty(), "{writes:#?}");
     }
 }

@@ -67,8 +67,8 @@ impl Signer {
             return Ok(found.clone());
         }
         let found = self.look(inner, &mut last).await?;
-        let before = last.found.replace((Instant::now(), found.clone()));
-        tell(before.map(|(_, found)| found), &found);
+        tell(last.found.as_ref().map(|(_, before)| before), &found);
+        last.found = Some((Instant::now(), found.clone()));
         Ok(found)
     }
 
@@ -172,9 +172,9 @@ impl Signer {
 }
 
 /// Says once whether clients can be redirected, and again when that changes.
-fn tell(before: Option<Found>, now: &Found) {
+fn tell(before: Option<&Found>, now: &Found) {
     match now {
-        Err(why) if before.as_ref().and_then(|found| found.as_ref().err()) != Some(why) => {
+        Err(why) if before.and_then(|found| found.as_ref().err()) != Some(why) => {
             let keys = "storage.redirect, storage.swift.secretkey";
             tracing::warn!(reason = %why, keys, "no client is redirected to Swift; every byte is sent from here");
         }
