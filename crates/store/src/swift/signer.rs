@@ -19,6 +19,9 @@ use crate::{Key, Meta, NoUrl, Operation, Result, Signed, SignedUrl};
 const BELIEVED: Duration = Duration::from_secs(60);
 /// Between two looks where there is no key that can be used.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How long a new key may be refused: Swift's proxies remember what they read of a container for a minute
+/// (`recheck_container_existence`), and a request that runs beside the change can make them remember the old keys.
+const SETTLING: Duration = Duration::from_secs(120);
 /// The object that a key is tried on; it need not be there.
 const TRIED: &str = "wharfinger/v1/temp-url";
 /// How long the URL is good for that a key is tried with: clocks that differ by more are found out.
@@ -47,8 +50,10 @@ pub(super) struct Signer {
 #[derive(Debug, Default)]
 struct Last {
     found: Option<(Instant, Found)>,
-    /// A key was set by this process: once is enough, or two of them would take turns.
-    set: bool,
+    /// What the log says of it.
+    told: Option<std::result::Result<(), NoUrl>>,
+    /// When a key was set by this process: once is enough, or two of them would take turns.
+    set: Option<Instant>,
     /// Whether the key is the former one.
     former: bool,
 }
@@ -67,8 +72,14 @@ impl Signer {
             return Ok(found.clone());
         }
         let found = self.look(inner, &mut last).await?;
-        tell(last.found.as_ref().map(|(_, before)| before), &found);
         last.found = Some((Instant::now(), found.clone()));
+        let settling = last.set.is_some_and(|at| at.elapsed() < SETTLING);
+        match &found {
+            Err(NoUrl::NotTaken) if settling => {
+                tracing::info!("Swift does not take the new key for temporary URLs yet; trying again");
+            }
+            _ => tell(&mut last.told, found.as_ref().map(drop).map_err(|none| *none)),
+        }
         Ok(found)
     }
 
@@ -132,7 +143,7 @@ impl Signer {
             }
             return Ok(Ok(wanted.clone()));
         }
-        if !inner.options.writable || last.set {
+        if !inner.options.writable || last.set.is_some() {
             return Ok(Err(NoUrl::OtherKey));
         }
         self.set(inner, last, wanted).await?;
@@ -156,7 +167,7 @@ impl Signer {
             true => inner.container.rotate_temp_url_key(key).await?,
             false => inner.client.rotate_temp_url_key(key).await?,
         };
-        last.set = true;
+        last.set = Some(Instant::now());
         let on = if self.how.on_container { "the container" } else { "the account" };
         tracing::info!(on, "set a key for temporary URLs; the one before stays good beside it");
         Ok(())
@@ -172,14 +183,16 @@ impl Signer {
 }
 
 /// Says once whether clients can be redirected, and again when that changes.
-fn tell(before: Option<&Found>, now: &Found) {
+fn tell(told: &mut Option<std::result::Result<(), NoUrl>>, now: std::result::Result<(), NoUrl>) {
+    if told.replace(now) == Some(now) {
+        return;
+    }
     match now {
-        Err(why) if before.and_then(|found| found.as_ref().err()) != Some(why) => {
+        Ok(()) => tracing::info!("clients can be redirected to Swift"),
+        Err(why) => {
             let keys = "storage.redirect, storage.swift.secretkey";
             tracing::warn!(reason = %why, keys, "no client is redirected to Swift; every byte is sent from here");
         }
-        Ok(_) if !matches!(before, Some(Ok(_))) => tracing::info!("clients can be redirected to Swift"),
-        _ => {}
     }
 }
 
