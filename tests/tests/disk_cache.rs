@@ -246,6 +246,43 @@ fn the_cache_is_warmed_verified_and_flushed_by_commands() {
 }
 
 #[test]
+fn what_is_pulled_most_is_warmed_also_after_a_restart() {
+    let swift = SwiftCluster::shared(Pipeline::Wikimedia);
+    let mut registry = builder(swift, &swift.fresh_container()).start();
+    let api = registry.api();
+    let images: Vec<(&str, Image)> =
+        [("often", 1), ("seldom", 2), ("gone", 3)].map(|(tag, seed)| (tag, Image::small(seed))).into();
+    let (code, text) = cache(&registry, &["warm", "--top", "9"]);
+    assert_eq!((code, text.as_str()), (Some(0), "nothing was pulled by way of this server yet\n"));
+    for (tag, image) in &images {
+        api.push_image("app", tag, image);
+    }
+    api.pull("app", "seldom");
+    for _ in 0..2 {
+        api.pull("app", "gone");
+    }
+    // As docker does: the tag's digest, and then what has it.
+    for _ in 0..3 {
+        let head = api.head("/v2/app/manifests/often").expect(200);
+        api.get(&format!("/v2/app/manifests/{}", head.required("docker-content-digest"))).expect(200);
+    }
+    registry.stop();
+    registry.start_again();
+    cache(&registry, &["flush"]);
+    let (code, text) = cache(&registry, &["warm", "--top", "1"]);
+    assert_eq!((code, text.contains("app:often: 4 objects, 4 fetched now")), (Some(0), true), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    registry.api().delete(&format!("/v2/app/manifests/{}", images[2].1.digest)).expect(202);
+    let (code, text) = cache(&registry, &["warm", "--top", "9", "--image", "app:often"]);
+    let told: Vec<&str> = text.lines().collect();
+    assert_eq!((code, told.len()), (Some(1), 3), "{text}");
+    assert!(text.contains("app:gone: manifest gone is not in repository app"), "{text}");
+    assert!(text.contains("app:seldom: 4 objects, 4 fetched now"), "{text}");
+    let (code, text) = cache(&registry, &["warm", "--top", "9"]);
+    assert_eq!((code, text.lines().count()), (Some(0), 2), "what is gone was not forgotten: {text}");
+}
+
+#[test]
 fn two_servers_do_not_share_a_cache_directory() {
     let swift = SwiftCluster::shared(Pipeline::Wikimedia);
     let first = builder(swift, &swift.fresh_container()).start();

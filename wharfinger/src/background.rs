@@ -13,6 +13,9 @@ use crate::storage::Backend;
 /// Between two looks for blobs that other instances found damaged.
 const MARKS_EVERY: Duration = Duration::from_secs(30);
 
+/// Between two times that the cache directory is told which images are pulled most.
+const PULLS_EVERY: Duration = Duration::from_secs(60);
+
 /// Starts everything that the configuration asks for.
 pub(crate) fn start(app: &Arc<App>, config: &Config, backend: &Backend) -> Vec<JoinHandle<()>> {
     let mut tasks = Vec::new();
@@ -34,6 +37,7 @@ pub(crate) fn start(app: &Arc<App>, config: &Config, backend: &Backend) -> Vec<J
         tasks.push(tokio::spawn(health::tcp::look_forever(app.clone(), check)));
     }
     tasks.push(tokio::spawn(follow_marks(app.registry.clone())));
+    tasks.push(tokio::spawn(keep_pulls(app.registry.clone())));
     if config.storage.upload_purging.enabled && !config.storage.read_only {
         let purging = config.storage.upload_purging.clone();
         tasks.push(tokio::spawn(purge_forever(app.registry.clone(), backend.clone(), purging)));
@@ -48,6 +52,15 @@ async fn follow_marks(registry: Registry) {
             tracing::debug!(%error, "the marks of damaged blobs could not be listed");
         }
         tokio::time::sleep(MARKS_EVERY).await;
+    }
+}
+
+/// Keeps which images are pulled most, where there is a disk cache.
+async fn keep_pulls(registry: Registry) {
+    let Some(cache) = registry.disk_cache() else { return };
+    loop {
+        tokio::time::sleep(PULLS_EVERY).await;
+        cache.keep_pulls().await;
     }
 }
 

@@ -193,12 +193,16 @@ Examples:
 Examples:
   wharfinger cache warm --image team/app:1.0
   wharfinger cache warm --image base:stable --image team/app:1.0
+  wharfinger cache warm --top 50
 
 Exit codes: 0 all of it is kept, 1 some of it is not, 2 it could not be tried.")]
     Warm {
         /// NAME:TAG or NAME@DIGEST; may be repeated.
-        #[arg(long = "image", value_name = "IMAGE", required = true)]
+        #[arg(long = "image", value_name = "IMAGE", required_unless_present = "top")]
         images: Vec<String>,
+        /// The N images that were pulled most lately, by way of this server; a pull weighs half as much after each day.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+        top: Option<u16>,
         #[command(flatten)]
         socket: Socket,
         #[arg(long, value_enum, default_value_t = Output::Text)]

@@ -87,6 +87,9 @@ async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<
         let _ = task.await;
     }
     keep_broken_uploads(&app).await;
+    if let Some(cache) = app.registry.disk_cache() {
+        cache.keep_pulls().await;
+    }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

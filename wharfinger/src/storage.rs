@@ -8,7 +8,7 @@ use wharfinger_config::{self as config, Config, Driver};
 use wharfinger_registry::{DiskCache, Registry, layout};
 use wharfinger_shared::Shared;
 use wharfinger_store::layer::{Breaker, Guarded, Observed, Observer, Permit};
-use wharfinger_store::swift::{LargeObjects, SwiftOptions};
+use wharfinger_store::swift::{LargeObjects, Signing, SwiftOptions};
 use wharfinger_store::{Filesystem, Inventory, Store, StoreErrorKind, Swift};
 use wharfinger_swift as swift;
 
@@ -60,6 +60,11 @@ impl Backend {
                         config::LargeObjects::Dlo => LargeObjects::Dynamic,
                     },
                     writable,
+                    signing: config.storage.redirects().map(|redirects| Signing {
+                        key: settings.temp_url_key.as_ref().map(secret),
+                        on_container: settings.temp_url_container_key,
+                        base_url: redirects.base_url.clone(),
+                    }),
                 };
                 Ok(Backend::Swift(Swift::new(client, options).context("storage.swift.container")?))
             }
@@ -139,6 +144,9 @@ impl Backend {
         }
         if attempt > 0 {
             tracing::info!("Swift can be used");
+        }
+        if let Err(error) = store.prepare_signing().await {
+            tracing::warn!(%error, "whether clients can be redirected to Swift is found out later");
         }
     }
 }

@@ -198,7 +198,23 @@ pub(crate) fn server_options(config: &Config) -> Result<server::Options> {
         drain_timeout: config.http.drain_timeout,
         http2: config.http.http2,
         h2c: config.http.h2c,
+        redirects: redirects(config)?,
     })
+}
+
+/// Redirects to the store itself, where they are asked for.
+fn redirects(config: &Config) -> Result<Option<server::Redirects>> {
+    let Some(redirect) = config.storage.redirects() else { return Ok(None) };
+    let rule = |rule: &config::RedirectRule| access::RedirectRule {
+        repositories: rule.repositories.clone(),
+        networks: rule.networks.clone(),
+    };
+    let rules: Vec<_> = redirect.rules.iter().map(rule).collect();
+    Ok(Some(server::Redirects {
+        rules: access::RedirectRules::new(&rules, redirect.proxies.clone())?,
+        min_size: redirect.min_size,
+        lifetime: redirect.lifetime,
+    }))
 }
 
 /// TLS, where it is configured.

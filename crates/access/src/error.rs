@@ -68,6 +68,14 @@ pub enum AccessError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A rule of redirects with a pattern that cannot be read.
+    #[error("storage.redirect.rules.{rule}.repositories: {reason}")]
+    Redirect {
+        /// Counted from 0, in the order of the file.
+        rule: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The system gave no random bytes.
     #[error("no random bytes from the system: {0}")]
     Random(getrandom::Error),

@@ -24,6 +24,7 @@ mod login;
 mod policy;
 mod proxy;
 mod public_key;
+mod redirects;
 mod token;
 mod watched;
 
@@ -35,3 +36,4 @@ pub use config::{
 pub use error::{AccessError, Refused};
 pub use identity::{Grant, Identity, Resource};
 pub use login::LoginToken;
+pub use redirects::{RedirectRule, RedirectRules, Redirected};

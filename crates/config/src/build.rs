@@ -4,6 +4,7 @@ mod access;
 mod auth;
 mod cache;
 mod http;
+mod redirect;
 mod redis;
 mod storage;
 mod swift;

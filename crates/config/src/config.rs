@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod auth;
 pub(crate) mod cache;
 pub(crate) mod http;
+pub(crate) mod redirect;
 pub(crate) mod redis;
 pub(crate) mod storage;
 pub(crate) mod swift;

@@ -321,6 +321,61 @@ fn segment_size_and_prefix_are_read_and_keys_of_temporary_urls_have_no_effect() 
 }
 
 #[test]
+fn redirects_are_off_unless_rules_ask_for_them_on_a_swift_that_may_be_redirected_to() {
+    let load = |swift: &str, redirect: &str, more: &str| {
+        let text =
+            format!("version: 0.1\nstorage:\n  swift: {{{V3}{swift}}}\n  redirect: {{{redirect}}}\n{more}");
+        common::load(&text, &[]).unwrap()
+    };
+    const RULES: &str = "rules: [{repositories: [a, \"b/*\"], networks: [10.0.0.0/8, \"::1\"]}]";
+    let plain = load("", "disable: false", "");
+    assert_eq!((plain.config.storage.redirects(), warnings(&plain)), (None, Vec::new()));
+    let rest = "min_size: 1GiB, lifetime: 1m, base_url: \"https://s.example/x/\", proxies: 127.0.0.1";
+    let loaded = load(", secretkey: hush", &format!("{RULES}, {rest}"), "");
+    assert_eq!(warnings(&loaded), Vec::<String>::new());
+    let redirects = loaded.config.storage.redirects().unwrap();
+    assert_eq!(redirects.rules[0].repositories, ["a", "b/*"]);
+    assert_eq!((redirects.rules[0].networks.len(), redirects.proxies.len()), (2, 1));
+    assert_eq!((redirects.min_size, redirects.lifetime), (1 << 30, Duration::from_secs(60)));
+    assert_eq!(redirects.base_url.as_deref(), Some("https://s.example/x"));
+    assert_eq!(swift(&loaded).temp_url_key.as_ref().unwrap().expose(), "hush");
+    assert!(!format!("{:?}", loaded.config).contains("hush"));
+
+    let disabled = load(", secretkey: hush", &format!("{RULES}, disable: true"), "");
+    assert_eq!(disabled.config.storage.redirects(), None);
+    assert_eq!(warnings(&disabled).len(), 2, "{:?}", warnings(&disabled));
+    let observing = load("", RULES, "  mode: observe\n");
+    assert!(warnings(&observing)[0].contains("give the one that it knows in storage.swift.secretkey"));
+    let directory = common::plain_and(&format!("  redirect: {{{RULES}}}\n")).unwrap();
+    assert_eq!(directory.config.storage.redirects(), None);
+    assert!(warnings(&directory)[0].contains("has no effect without storage.swift"));
+}
+
+#[test]
+fn redirects_that_mean_more_or_less_than_they_say_are_refused() {
+    let said = |redirect: &str| {
+        let text = format!("version: 0.1\nstorage:\n  swift: {{{V3}}}\n  redirect: {{{redirect}}}\n");
+        errors(common::load(&text, &[]))
+    };
+    for (redirect, expected) in [
+        ("rules: [{repositories: [a]}]", "rules.0.networks: every rule needs repositories and networks"),
+        (
+            "rules: [{networks: [\"::/0\"]}]",
+            "rules.0.repositories: every rule needs repositories and networks",
+        ),
+        ("rules: [{repositories: [A], networks: [\"::/0\"]}]", "can never match"),
+        ("rules: [{repositories: [a], networks: [10.0.0.0/33]}]", "address or network"),
+        ("lifetime: 25h", "between 1s and 24h"),
+        ("lifetime: 10ms", "between 1s and 24h"),
+        ("base_url: swift.example.org", "has to be a URL"),
+        ("base_url: \"https://a/?x\"", "has to be a URL"),
+    ] {
+        let lines = said(redirect);
+        assert!(lines.len() == 1 && lines[0].contains(expected), "{redirect}: {lines:?}");
+    }
+}
+
+#[test]
 fn a_mode_that_deletes_nothing_turns_deletes_and_purges_off() {
     let load = |mode: &str, more: &str| {
         load(&format!("version: 0.1\nstorage:\n  mode: {mode}\n  swift: {{{V3}}}\n{more}"), &[]).unwrap()

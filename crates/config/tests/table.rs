@@ -117,6 +117,9 @@ fn context(key: &Key) -> Vec<(&'static str, &'static str)> {
         "redis.addr" | "redis.addrs" => Vec::new(),
         path if path.starts_with("redis.") => vec![("REGISTRY_REDIS_ADDR", "redis:1")],
         "cache.size" | "cache.stale_tag_limit" => vec![("REGISTRY_CACHE_DIRECTORY", "/c")],
+        path if path.starts_with("storage.redirect.rules.*") => {
+            vec![("REGISTRY_STORAGE_REDIRECT_RULES", "[{repositories: [a], networks: [\"::1\"]}]")]
+        }
         "http.net" => vec![("REGISTRY_HTTP_ADDR", "/run/a.sock")],
         "access.trusted_proxy.user_header" => vec![("REGISTRY_ACCESS_TRUSTED_PROXY_ADDRESSES", "[\"::1\"]")],
         "validation.enabled" => vec![("REGISTRY_VALIDATION_DISABLED", "true")],

@@ -1,6 +1,7 @@
 //! Blobs: bytes by digest, readable in the repositories that link them.
 
 pub mod chunk_index;
+mod redirect;
 pub(crate) mod remote;
 pub mod verified;
 
@@ -18,6 +19,7 @@ use crate::layout;
 use crate::recall::Recalled;
 use crate::registry::{Mode, Registry};
 use chunk_index::{ChunkIndex, ChunkIndexer};
+pub use redirect::Kept;
 use remote::{RemoteBody, read_whole};
 use verified::{BodyError, FrameKind, VerifiedBody, read_pieces};
 
@@ -512,6 +514,10 @@ impl Registry {
         }
         if self.inner.options.mode == Mode::Observe {
             self.inner.caches.indexes.insert(digest, Arc::new(index));
+            if let Some(object) = object {
+                // In memory alone.
+                tokio::spawn(async move { object.remember().await });
+            }
             return;
         }
         let registry = self.clone();

@@ -5,6 +5,7 @@
 //! the link in the repository is.
 
 mod fill;
+mod pulls;
 mod tail;
 mod tend;
 
@@ -26,6 +27,7 @@ use wharfinger_store::{
 
 use crate::blob::chunk_index::ChunkIndex;
 pub(crate) use fill::{Fill, Filling, Fills, Progress, Wanted};
+use pulls::Pulls;
 pub(crate) use tail::{Next, Tail};
 pub use tend::{Servable, Verified, Warmed};
 
@@ -96,6 +98,7 @@ struct Inner {
     entries: Mutex<Entries>,
     fills: Fills,
     counts: Counts,
+    pulls: Pulls,
 }
 
 #[derive(Default)]
@@ -211,12 +214,13 @@ impl DiskCache {
             })?;
         let entries = Cache::with_options(entries, ByLength, DefaultHashBuilder::default(), Evicted);
         let (place, entries) = (Mutex::new(place), Mutex::new(entries));
-        let (fills, counts) = (Fills::default(), Counts::default());
-        let cache = DiskCache { inner: Arc::new(Inner { options, place, entries, fills, counts }) };
+        let (fills, counts, pulls) = (Fills::default(), Counts::default(), Pulls::default());
+        let cache = DiskCache { inner: Arc::new(Inner { options, place, entries, fills, counts, pulls }) };
         cache.take_stock().await.map_err(|error| DiskError::Io {
             directory: cache.inner.options.directory.clone(),
             source: io::Error::other(error),
         })?;
+        cache.recall_pulls().await;
         Ok(cache)
     }
 

@@ -27,8 +27,8 @@ mod tag;
 mod turns;
 pub mod upload;
 
-pub use blob::Blob;
 pub use blob::verified::{Frame, FrameKind, VerifiedBody};
+pub use blob::{Blob, Kept};
 pub use derive::SessionSummary;
 pub use disk::{DiskCache, DiskError, DiskOptions, DiskStatus, Servable, Verified, Warmed};
 pub use error::{Error, Result};

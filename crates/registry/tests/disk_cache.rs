@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wharfinger_fake_swift::{Delay, FakeSwift, Fault, Kind, Options as Cluster, Pipeline, Rule};
-use wharfinger_oci::{Algorithm, Digest, RepositoryName};
+use wharfinger_oci::{Algorithm, Digest, Reference, RepositoryName};
 use wharfinger_registry::{
     DiskCache, DiskError, DiskOptions, Frame, FrameKind, Options, Registry, VerifiedBody,
 };
@@ -485,4 +485,34 @@ async fn of_ten_thousand_answers_none_is_wrong_whatever_is_done_to_the_cache() {
     assert_eq!(fixture.registry.damaged_count(), 0);
     let status = fixture.cache().status();
     assert!(status.damaged > 0 && status.refused > 0 && status.fills > 20, "{status:?}");
+}
+
+#[tokio::test]
+async fn what_is_pulled_most_is_known_after_a_restart_and_forgotten_with_the_directory() {
+    let fixture = Fixture::new().await;
+    let directory = fixture.directory.path().join("cache");
+    let open = async || {
+        DiskCache::open(DiskOptions { directory: directory.clone(), size: fixture.size }).await.unwrap()
+    };
+    let cache = fixture.registry.disk_cache().unwrap();
+    let tag = |text: &str| Reference::parse(text).unwrap();
+    for (reference, times) in [("rare", 1), ("often", 3)] {
+        let digest = Digest::sha256(reference.as_bytes());
+        (0..times).for_each(|_| fixture.registry.note_pull(&fixture.name, &tag(reference), &digest, true));
+    }
+    cache.keep_pulls().await;
+    let expected = [(fixture.name.clone(), tag("often")), (fixture.name.clone(), tag("rare"))];
+    assert_eq!(cache.most_pulled(9), expected);
+    assert_eq!(cache.most_pulled(1), expected[..1]);
+    drop(fixture.registry);
+    assert_eq!(open().await.most_pulled(9), expected);
+    let file = directory.join("v1/pulls");
+    let whole = fs::read(&file).unwrap();
+    for torn in [&whole[..whole.len() / 2], b"", &[0xff; 40]] {
+        fs::write(&file, torn).unwrap();
+        assert_eq!(open().await.most_pulled(9), []);
+    }
+    fs::write(&file, whole).unwrap();
+    fs::remove_dir_all(&directory).unwrap();
+    assert_eq!(open().await.most_pulled(9), []);
 }

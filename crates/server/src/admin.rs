@@ -73,6 +73,7 @@ async fn answer(
         (Method::GET, "/v1/cache") => cache::status(&app).await,
         (Method::POST, "/v1/cache/verify") => cache::verify(&app).await,
         (Method::POST, "/v1/cache/flush") => cache::flush(&app, request).await,
+        (Method::POST, "/v1/cache/top") => cache::top(&app, request).await,
         (Method::POST, "/v1/cache/warm") => cache::warm(&app, request).await,
         _ => text(StatusCode::NOT_FOUND, "no such admin endpoint\n"),
     }

@@ -23,5 +23,5 @@ mod urls;
 mod v2;
 
 pub use app::App;
-pub use options::Options;
+pub use options::{Options, Redirects};
 pub use v2::action::required_action;

@@ -20,10 +20,12 @@
 //! | `wharfinger_redis_bypassed` | | 1 while Redis does not answer and is bypassed |
 //! | `wharfinger_redis_events_total` | `type` | what came of asking Redis: hit, miss, wrong, failed, refused, bypassed |
 //! | `wharfinger_port_answers` | `address` | 1 while a port of `health.tcp` answers |
+//! | `wharfinger_redirects_total` | result | pulls of blobs where redirects are on, by what came of them |
 //! | `wharfinger_damaged_blobs` | | blobs that failed a check and are withheld |
 //! | `wharfinger_store_healthy` | | 1 if the last probe wrote, read and deleted an object |
 
 mod disk;
+mod redirects;
 mod shared;
 
 use std::fmt;
@@ -44,6 +46,8 @@ use wharfinger_store::{Operation, StoreError, StoreErrorKind};
 use crate::health::tcp::Ports;
 use crate::throttle::Throttle;
 use disk::DiskMetrics;
+use redirects::RedirectMetrics;
+pub(crate) use redirects::RedirectResult;
 use shared::SharedMetrics;
 
 /// Classes of requests that operators watch apart.
@@ -220,11 +224,17 @@ pub struct Metrics {
     store_healthy: Gauge,
     disk: DiskMetrics,
     shared: SharedMetrics,
+    redirects: RedirectMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TypeLabel {
     r#type: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: Word,
 }
 
 impl Metrics {
@@ -264,6 +274,7 @@ impl Metrics {
         let store_healthy = gauge("wharfinger_store_healthy", "1 if the last probe of the store succeeded");
         let disk = DiskMetrics::new(&mut registry);
         let shared = SharedMetrics::new(&mut registry);
+        let redirects = RedirectMetrics::new(&mut registry);
         let store_errors = Throttle::new(Duration::from_secs(10));
         Metrics {
             registry,
@@ -281,6 +292,7 @@ impl Metrics {
             store_healthy,
             disk,
             shared,
+            redirects,
         }
     }
 
@@ -369,6 +381,10 @@ impl Metrics {
         if aborted {
             counters.aborted.inc();
         }
+    }
+
+    pub(crate) fn redirect(&self, result: RedirectResult) {
+        self.redirects.count(result);
     }
 
     pub(crate) fn store_probed(&self, healthy: bool) {

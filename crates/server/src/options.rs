@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use wharfinger_access::RedirectRules;
 
 /// How the server behaves.
 #[derive(Clone, Debug)]
@@ -39,6 +40,19 @@ pub struct Options {
     pub http2: bool,
     /// Speak HTTP/2 on plain connections that begin with its preface.
     pub h2c: bool,
+    /// Which pulls of blobs are answered by a URL of the store's own; none: no pull is.
+    pub redirects: Option<Redirects>,
+}
+
+/// Redirects of clients to the store itself.
+#[derive(Clone, Debug)]
+pub struct Redirects {
+    /// Which repositories, to whom.
+    pub rules: RedirectRules,
+    /// Blobs of fewer bytes are sent from here.
+    pub min_size: u64,
+    /// How long a URL is good for.
+    pub lifetime: Duration,
 }
 
 impl Default for Options {
@@ -60,6 +74,7 @@ impl Default for Options {
             drain_timeout: Duration::from_secs(30),
             http2: true,
             h2c: false,
+            redirects: None,
         }
     }
 }

@@ -5,6 +5,7 @@ mod blobs;
 mod catalog;
 mod manifests;
 pub(crate) mod query;
+mod redirect;
 mod referrers;
 mod tags;
 mod uploads;

@@ -12,6 +12,7 @@ mod inventory;
 mod key;
 pub mod layer;
 mod memory;
+mod signed;
 mod store;
 pub mod swift;
 
@@ -20,6 +21,7 @@ pub use filesystem::{Filesystem, LocalFile};
 pub use inventory::{Area, Inventory, Piece, Row, Rows, Structure};
 pub use key::Key;
 pub use memory::Memory;
+pub use signed::{NoUrl, Signed, SignedUrl};
 pub use store::{
     Checkpoint, Delete, Direct, Durability, Entry, List, Meta, Object, ObjectData, Operation, Page, Part,
     Remote, RemoteReader, Shape, Staged, Store,

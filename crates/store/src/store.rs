@@ -3,14 +3,14 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::optional;
-use crate::{Key, LocalFile, Result, Structure};
+use crate::{Key, LocalFile, NoUrl, Result, Signed, Structure};
 
 /// A kind of storage call, for errors, logs and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -289,6 +289,15 @@ pub trait Store: Send + Sync + 'static {
     /// that is what [`Store::check`] does.
     async fn inspect(&self, key: &Key) -> Result<Structure> {
         self.head(key).await.map(|_| Structure::Plain)
+    }
+
+    /// A URL by which whoever has it can read the object, or ranges of it, from the store itself for `life` from now on.
+    /// Looks at the object and its segments as [`Store::check`] does, surely as they were written last, and reads no
+    /// content; there is none where the store would answer less than the whole object. Changes no object; the first call
+    /// may give the store a key to sign with, which is durable. The URL shows what stands at the name when it is used,
+    /// is good also after the object was replaced, and cannot be taken back.
+    async fn signed_url(&self, _key: &Key, _life: Duration) -> Result<Signed> {
+        Ok(Signed::Not(NoUrl::NotAsked))
     }
 
     /// Writes a whole object, replacing what stood there. Atomic: readers see the old bytes or the new. Idempotent.

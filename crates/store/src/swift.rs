@@ -10,12 +10,13 @@ mod list;
 mod names;
 mod remote;
 mod segments;
+mod signer;
 mod stage;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,11 +27,13 @@ use wharfinger_swift::{Client, Container, ErrorKind, Manifest, ObjectInfo, Put, 
 use crate::error::optional;
 use crate::{
     Checkpoint, Delete, Direct, Durability, Key, List, Meta, Object, ObjectData, Operation, Page, Remote,
-    Result, Shape, Staged, Store, StoreError, StoreErrorKind, Structure,
+    Result, Shape, Signed, Staged, Store, StoreError, StoreErrorKind, Structure,
 };
 use names::Names;
 use remote::{Content, SwiftObject};
 use segments::{SegmentLists, Segments};
+use signer::Signer;
+pub use signer::Signing;
 
 /// Requests of one call that go side by side, e.g. looks at many segments.
 const PARALLEL: usize = 8;
@@ -64,6 +67,8 @@ pub struct SwiftOptions {
     pub large: LargeObjects,
     /// Whether anything may be written at all.
     pub writable: bool,
+    /// How temporary URLs are made; none: not at all.
+    pub signing: Option<Signing>,
 }
 
 /// A container as a store. Cheap to clone.
@@ -78,6 +83,7 @@ pub(crate) struct Inner {
     names: Names,
     options: SwiftOptions,
     lists: SegmentLists,
+    signer: Option<Signer>,
     /// Set once the container was seen.
     prepared: AtomicBool,
 }
@@ -96,12 +102,14 @@ impl Swift {
     pub fn new(client: Client, options: SwiftOptions) -> Result<Swift, wharfinger_swift::Error> {
         let container = client.container(&options.container)?;
         let names = Names::new(&options.prefix);
+        let signer = options.signing.clone().map(Signer::new);
         let inner = Inner {
             client,
             container,
             names,
             options,
             lists: SegmentLists::default(),
+            signer,
             prepared: AtomicBool::new(false),
         };
         Ok(Swift { inner: Arc::new(inner) })
@@ -292,6 +300,11 @@ impl Store for Swift {
 
     async fn inspect(&self, key: &Key) -> Result<Structure> {
         self.structure(key).await
+    }
+
+    async fn signed_url(&self, key: &Key, life: Duration) -> Result<Signed> {
+        self.inner.readable(Operation::Head, key).await?;
+        self.sign(key, life).await
     }
 
     async fn put(&self, key: &Key, bytes: Bytes, _durability: Durability) -> Result<()> {

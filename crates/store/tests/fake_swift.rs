@@ -26,6 +26,7 @@ async fn store(fake: &FakeSwift, large: LargeObjects) -> Swift {
         segment_size: 1024 * 1024,
         large,
         writable: true,
+        signing: None,
     };
     let store = Swift::new(client, options).unwrap();
     store.prepare().await.unwrap();

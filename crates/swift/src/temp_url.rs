@@ -4,13 +4,16 @@
 
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
+use crate::call::success;
 use crate::container::value;
 use crate::object::header;
+use crate::pace::RequestBody;
 use crate::url::{check_object, decode, encode};
 use crate::{Capabilities, Client, Container, Error, ErrorKind, Result, Secret};
 
@@ -137,6 +140,23 @@ impl Container {
 }
 
 impl Client {
+    /// Asks for the head of what a temporary URL names, as anyone would, and says whether its signature is taken. There
+    /// need not be such an object. Asked once: a failure says nothing about the signature.
+    pub async fn takes_temp_url(&self, url: &Uri) -> Result<bool> {
+        let limit = self.inner.options.timeouts.head;
+        let _permit = self.inner.permit(limit).await?;
+        let (body, pace) = RequestBody::memory(Bytes::new(), false);
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::HEAD;
+        *request.uri_mut() = url.clone();
+        let answer = self.inner.transport.begin(request, pace).answer(limit).await?;
+        match answer.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(false),
+            StatusCode::NOT_FOUND => Ok(true),
+            _ => success(answer, limit).await.map(|_| true),
+        }
+    }
+
     /// The keys of the account, good for all its containers.
     pub async fn temp_url_keys(&self) -> Result<TempUrlKeys> {
         Ok(TempUrlKeys::of(&self.account_head().await?.headers, "account"))

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::admin_client;
-use crate::cli::{Cache, Output};
+use crate::cli::{Cache, Output, Socket};
 use crate::units::size;
 
 pub(crate) fn run(command: &Cache) -> Result<ExitCode> {
@@ -28,17 +28,46 @@ pub(crate) fn run(command: &Cache) -> Result<ExitCode> {
             print(*output, &flushed, show_flushed);
             Ok(ExitCode::SUCCESS)
         }
-        Cache::Warm { images, socket, output } => {
+        Cache::Warm { images, top, socket, output } => {
+            let warm = |image: &str| {
+                let body = json!({ "image": image });
+                admin_client::request(socket, Method::POST, "/v1/cache/warm", Some(body))
+            };
             let mut refused = 0;
             for image in images {
-                let body = json!({ "image": image });
-                let warmed = admin_client::request(socket, Method::POST, "/v1/cache/warm", Some(body))?;
+                let warmed = warm(image)?;
                 refused += number(&warmed, "refused");
                 print(*output, &warmed, |warmed| show_warmed(image, warmed));
+            }
+            for image in most_pulled(socket, *top)?.iter().filter(|image| !images.contains(image)) {
+                match warm(image) {
+                    Ok(warmed) => {
+                        refused += number(&warmed, "refused");
+                        print(*output, &warmed, |warmed| show_warmed(image, warmed));
+                    }
+                    // Nobody named it: it may have been deleted since it was pulled.
+                    Err(error) => {
+                        eprintln!("{image}: {error}");
+                        refused += 1;
+                    }
+                }
             }
             Ok(verdict(refused == 0))
         }
     }
+}
+
+/// The images that were pulled most lately.
+fn most_pulled(socket: &Socket, top: Option<u16>) -> Result<Vec<String>> {
+    let Some(top) = top else { return Ok(Vec::new()) };
+    let body = json!({ "count": top });
+    let named = admin_client::request(socket, Method::POST, "/v1/cache/top", Some(body))?;
+    let images = named["images"].as_array().into_iter().flatten();
+    let images: Vec<String> = images.filter_map(|image| image.as_str().map(str::to_owned)).collect();
+    if images.is_empty() {
+        eprintln!("nothing was pulled by way of this server yet");
+    }
+    Ok(images)
 }
 
 fn verdict(well: bool) -> ExitCode {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::swift;
+use super::{redirect, swift};
 use crate::config::storage::{
     Cache, CacheKind, Delete, Driver, Filesystem, Storage, StorageMode, UploadPurging,
 };
@@ -25,7 +25,7 @@ pub(super) fn storage(file: Option<&str>, reader: &mut Reader<'_, '_>) -> Storag
             enabled: deletes(reader, "storage.delete.enabled", mode),
             by_digest: reader.value("storage.delete.by_digest"),
         },
-        redirect_disabled: reader.value("storage.redirect.disable"),
+        redirect: redirect::redirect(reader, mode),
         cache: cache(reader),
     }
 }

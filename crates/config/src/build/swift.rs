@@ -32,6 +32,8 @@ pub(super) fn swift(reader: &mut Reader<'_, '_>) -> Option<Swift> {
         concurrency: concurrency(reader),
         connect_timeout: timeout(reader, "storage.swift.connecttimeout"),
         response_timeout: timeout(reader, "storage.swift.responsetimeout"),
+        temp_url_key: optional(reader, "secretkey"),
+        temp_url_container_key: reader.value("storage.swift.tempurlcontainerkey"),
     };
     Some(swift)
 }

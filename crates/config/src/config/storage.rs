@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::redirect::Redirect;
 use crate::config::swift::Swift;
 use crate::value::choice;
 
@@ -19,8 +20,8 @@ pub struct Storage {
     pub upload_purging: UploadPurging,
     /// Deletion through the API; off unless the mode is [`StorageMode::Adopted`].
     pub delete: Delete,
-    /// Never send a client to the store itself; of no effect on a directory.
-    pub redirect_disabled: bool,
+    /// Redirects of clients to the store itself; of no effect on a directory.
+    pub redirect: Redirect,
     /// The cache of blob descriptors.
     pub cache: Cache,
 }
@@ -32,6 +33,12 @@ impl Storage {
             Driver::Filesystem(filesystem) => Some(&filesystem.root),
             Driver::Swift(_) => None,
         }
+    }
+
+    /// The redirects that are asked for.
+    pub fn redirects(&self) -> Option<&Redirect> {
+        let asked = !self.redirect.disabled && !self.redirect.rules.is_empty();
+        (asked && self.directory().is_none()).then_some(&self.redirect)
     }
 }
 

@@ -34,6 +34,10 @@ pub struct Swift {
     pub connect_timeout: Duration,
     /// Time that an answer may take to begin.
     pub response_timeout: Duration,
+    /// What signs temporary URLs; none: what Swift knows, or a new key.
+    pub temp_url_key: Option<Secret>,
+    /// Whether a key of temporary URLs is set on the container; else on the account.
+    pub temp_url_container_key: bool,
 }
 
 /// How a token is had.

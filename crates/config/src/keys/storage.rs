@@ -60,9 +60,6 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("storage.maintenance.readonly", Kind::Section, "Read-only mode."),
     Key::new("storage.maintenance.readonly.enabled", Kind::Bool, "Refuse every push and delete.")
         .default("false"),
-    Key::new("storage.redirect", Kind::Section, "Redirects of clients to the store itself."),
-    Key::new("storage.redirect.disable", Kind::Bool, "Send no redirects to the store; none are sent in any case, since every byte is checked on its way.")
-        .default("false"),
     Key::new("storage.cache", Kind::Section, "The cache of blob descriptors."),
     Key::new(
         "storage.cache.blobdescriptor",

@@ -5,9 +5,6 @@ use Kind::{Bool, Choice, Duration, Int, List, Secret, Size, Text};
 use super::{Key, Kind};
 use crate::{LargeObjects, SwiftInterface};
 
-/// Why keys of temporary URLs have no effect.
-const NO_REDIRECTS: &str = "clients get every byte from the registry, which checks it";
-
 pub(super) const KEYS: &[Key] = &[
     Key::new(
         "storage.swift.authurl",
@@ -86,13 +83,19 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("storage.swift.responsetimeout", Duration, "Time that Swift may take to begin its answer.")
         .default("4s")
         .ours(),
-    Key::new("storage.swift.secretkey", Secret, "Key that signs temporary URLs.").ignored(NO_REDIRECTS),
-    Key::new("storage.swift.accesskey", Text, "Signs temporary URLs in HP's way.").ignored(NO_REDIRECTS),
+    Key::new(
+        "storage.swift.secretkey",
+        Secret,
+        "Key that signs temporary URLs; else the one that Swift knows, or a new one.",
+    ),
+    Key::new("storage.swift.accesskey", Text, "Signs temporary URLs in HP's way.")
+        .ignored("only HP's cloud signed so"),
     Key::new(
         "storage.swift.tempurlcontainerkey",
         Bool,
-        "Temporary URLs are signed with the container's key.",
+        "Where a key has to be set that Swift does not know: on the container, or else on the account.",
     )
-    .ignored(NO_REDIRECTS),
-    Key::new("storage.swift.tempurlmethods", List, "What temporary URLs allow.").ignored(NO_REDIRECTS),
+    .default("true"),
+    Key::new("storage.swift.tempurlmethods", List, "What temporary URLs allow.")
+        .ignored("what Swift allows stands in its /info"),
 ];

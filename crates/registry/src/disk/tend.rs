@@ -6,7 +6,7 @@ use wharfinger_oci::{Digest, Manifest, Reference, RepositoryName};
 use wharfinger_store::{ObjectData, Store};
 
 use super::{DiskCache, Filling, Progress, data};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::registry::Registry;
 
 /// Most manifests below one image; beyond that it is no image.
@@ -100,7 +100,11 @@ impl Registry {
         let mut waiting = vec![reference.clone()];
         let mut seen = HashSet::new();
         while let Some(reference) = waiting.pop() {
-            let manifest = self.pull_manifest(name, &reference).await?.manifest;
+            let pulled = self.pull_manifest(name, &reference).await;
+            if let Err(Error::ManifestUnknown(..)) = &pulled {
+                cache.forget_pulls(name, &reference);
+            }
+            let manifest = pulled?.manifest;
             if !seen.insert(manifest.digest) || seen.len() > MOST {
                 continue;
             }

@@ -23,6 +23,7 @@ pub(crate) fn store(swift: &FakeSwift, attempts: u32) -> Swift {
         segment_size: 1024 * 1024,
         large: LargeObjects::Auto,
         writable: true,
+        signing: None,
     };
     Swift::new(Client::new(options).unwrap(), store).unwrap()
 }

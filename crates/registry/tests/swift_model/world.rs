@@ -263,6 +263,7 @@ fn boot(auth_url: &str, budget: usize, hasty: bool) -> (Runtime, Registry) {
         segment_size: 1024 * 1024,
         large: LargeObjects::Auto,
         writable: true,
+        signing: None,
     };
     let store = Arc::new(Swift::new(Client::new(options).unwrap(), store).unwrap());
     let lease = Lease { life: Duration::from_millis(20), settled: Duration::ZERO };

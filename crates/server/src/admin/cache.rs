@@ -29,6 +29,12 @@ pub(super) struct Warm {
     pub(super) image: String,
 }
 
+/// How many images to name. The body of `POST /v1/cache/top`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Top {
+    pub(super) count: usize,
+}
+
 /// One line of the status; null without a disk cache.
 pub(super) fn summary(app: &App) -> Value {
     app.registry.disk_cache().map_or(Value::Null, numbers)
@@ -110,6 +116,26 @@ pub(super) async fn flush(app: &App, request: Request<Incoming>) -> Answer {
     }
 }
 
+/// The images that were pulled most lately.
+pub(super) async fn top(app: &App, request: Request<Incoming>) -> Answer {
+    let Some(cache) = app.registry.disk_cache() else { return without() };
+    match read::<Top>(request).await {
+        Ok(top) => {
+            let images: Vec<String> =
+                cache.most_pulled(top.count).iter().map(|(name, reference)| text(name, reference)).collect();
+            json(StatusCode::OK, &json!({ "images": images }))
+        }
+        Err(message) => failure(&message),
+    }
+}
+
+fn text(name: &RepositoryName, reference: &Reference) -> String {
+    match reference {
+        Reference::Tag(tag) => format!("{name}:{tag}"),
+        Reference::Digest(digest) => format!("{name}@{digest}"),
+    }
+}
+
 pub(super) async fn warm(app: &App, request: Request<Incoming>) -> Answer {
     if app.registry.disk_cache().is_none() {
         return without();
@@ -151,6 +177,10 @@ mod tests {
         let digest = format!("sha256:{}", "0".repeat(64));
         let (name, reference) = image(&format!("app@{digest}")).unwrap();
         assert_eq!((name.to_string(), reference.to_string()), ("app".into(), digest));
+        for named in ["team/app:1.0".to_owned(), format!("app@sha256:{}", "0".repeat(64))] {
+            let (name, reference) = image(&named).unwrap();
+            assert_eq!(text(&name, &reference), named);
+        }
         assert_eq!(image("app"), None);
         assert_eq!(image("APP:1"), None);
     }

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use wharfinger_oci::range::{ByteRange, Requested};
 use wharfinger_oci::{Digest, ErrorCode, RepositoryName};
 
+use super::redirect::redirect;
 use super::values;
 use crate::app::Call;
 use crate::body::AnswerBody;
@@ -18,10 +19,14 @@ pub(super) static CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-c
 /// Room for the headers of a pull's answer: what the map holds before it takes twice as much.
 pub(super) const HEADERS: usize = 6;
 
-/// For content by digest: it never changes. `public` only where everybody may read and nobody showed credentials.
+/// Whether everybody may read, and nobody showed credentials.
+pub(super) fn is_public(call: &Call<'_>, name: &RepositoryName) -> bool {
+    !call.head.headers.contains_key(AUTHORIZATION) && call.app.access.is_public(name)
+}
+
+/// For content by digest: it never changes.
 pub(super) fn immutable(call: &Call<'_>, name: &RepositoryName) -> HeaderValue {
-    let public = !call.head.headers.contains_key(AUTHORIZATION) && call.app.access.is_public(name);
-    if public { values::PUBLIC.clone() } else { values::PRIVATE.clone() }
+    if is_public(call, name) { values::PUBLIC.clone() } else { values::PRIVATE.clone() }
 }
 
 /// `"sha256:..."`, and the same without quotes.
@@ -95,6 +100,11 @@ pub(super) async fn get(call: &Call<'_>, name: &RepositoryName, digest: &Digest)
         }
         Requested::Unsatisfiable => return Err(unsatisfiable(size)),
     };
+    if call.app.options.redirects.is_some()
+        && let Some(redirect) = Box::pin(redirect(call, name, digest, &blob, range.start)).await
+    {
+        return Ok(redirect);
+    }
     // Its Content-Length is written from the body's size.
     let body = registry.read_blob(blob, range, call.frames()).await?;
     *answer.body_mut() = AnswerBody::blob(body, call.peer);

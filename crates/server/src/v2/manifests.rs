@@ -43,7 +43,9 @@ pub(super) async fn get(
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(answer);
     }
-    if call.head.method == Method::HEAD {
+    let whole = call.head.method != Method::HEAD;
+    call.app.registry.note_pull(name, reference, &manifest.digest, whole);
+    if !whole {
         headers.insert(CONTENT_LENGTH, manifest.bytes.len().into());
     } else {
         // Its Content-Length is written from the body's size.

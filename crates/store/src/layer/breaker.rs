@@ -9,8 +9,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::{
-    Checkpoint, Delete, Direct, Durability, Key, List, Meta, Object, Operation, Page, Result, Shape, Staged,
-    Store, StoreError, StoreErrorKind, Structure,
+    Checkpoint, Delete, Direct, Durability, Key, List, Meta, Object, Operation, Page, Result, Shape, Signed,
+    Staged, Store, StoreError, StoreErrorKind, Structure,
 };
 
 /// Failures in a row after which the store itself is looked at.
@@ -143,6 +143,10 @@ impl Store for Breaker {
 
     async fn inspect(&self, key: &Key) -> Result<Structure> {
         guarded!(self, Head, key, inspect(key))
+    }
+
+    async fn signed_url(&self, key: &Key, life: Duration) -> Result<Signed> {
+        guarded!(self, Head, key, signed_url(key, life))
     }
 
     async fn put(&self, key: &Key, bytes: Bytes, durability: Durability) -> Result<()> {

@@ -1,14 +1,14 @@
 //! Keeps a store from being written to, or from losing what another registry wrote.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    Checkpoint, Delete, Direct, Durability, Key, List, Meta, Object, Operation, Page, Result, Shape, Staged,
-    Store, StoreError, StoreErrorKind, Structure,
+    Checkpoint, Delete, Direct, Durability, Key, List, Meta, Object, Operation, Page, Result, Shape, Signed,
+    Staged, Store, StoreError, StoreErrorKind, Structure,
 };
 
 /// What a guarded store lets through.
@@ -90,6 +90,10 @@ impl Store for Guarded {
 
     async fn inspect(&self, key: &Key) -> Result<Structure> {
         self.inner.inspect(key).await
+    }
+
+    async fn signed_url(&self, key: &Key, life: Duration) -> Result<Signed> {
+        self.inner.signed_url(key, life).await
     }
 
     async fn put(&self, key: &Key, bytes: Bytes, durability: Durability) -> Result<()> {

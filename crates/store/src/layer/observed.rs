@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    Checkpoint, Delete, Direct, Durability, Key, List, Meta, Object, Operation, Page, Result, Shape, Staged,
-    Store, StoreError, Structure,
+    Checkpoint, Delete, Direct, Durability, Key, List, Meta, Object, Operation, Page, Result, Shape, Signed,
+    Staged, Store, StoreError, Structure,
 };
 
 /// Is told of every storage call. Called on the request's path: must be quick.
@@ -86,6 +86,10 @@ impl Store for Observed {
 
     async fn inspect(&self, key: &Key) -> Result<Structure> {
         observed!(self, Head, key, self.inner.inspect(key))
+    }
+
+    async fn signed_url(&self, key: &Key, life: Duration) -> Result<Signed> {
+        observed!(self, Head, key, self.inner.signed_url(key, life))
     }
 
     async fn put(&self, key: &Key, bytes: Bytes, durability: Durability) -> Result<()> {

@@ -40,8 +40,9 @@ pub(super) fn differences(config: &Config, remarks: &[Diagnostic], survey: &Surv
     if matches!(config.storage.driver, wharfinger_config::Driver::Swift(_)) {
         add("the empty blob (sha256:e3b0c442...) can be pushed, which Distribution on Swift cannot"
             .to_owned());
-        if !config.storage.redirect_disabled {
-            add("blobs are sent from here: no client is redirected to Swift (storage.redirect)".to_owned());
+        if !config.storage.redirect.disabled && config.storage.redirect.rules.is_empty() {
+            add("blobs are sent from here: no client is redirected to Swift (storage.redirect.rules)"
+                .to_owned());
         }
     }
     if config.storage.cache.kind == CacheKind::Redis {
