@@ -121,6 +121,17 @@ impl Registry {
         if let Some(manifest) = self.inner.caches.manifests.get(digest) {
             return Ok(Some(manifest));
         }
+        if !self.inner.shape.remote {
+            return self.read_manifest(digest).await;
+        }
+        let flight = self.inner.manifest_flights.join(*digest);
+        match flight.share(self.read_manifest(digest)).await {
+            Some(found) => found,
+            None => self.read_manifest(digest).await,
+        }
+    }
+
+    async fn read_manifest(&self, digest: &Digest) -> Result<Option<Arc<StoredManifest>>> {
         let Some(bytes) = self.manifest_bytes(digest).await? else { return Ok(None) };
         let media_type = match Manifest::parse_stored(&bytes) {
             Ok(manifest) => manifest.kind.media_type(),

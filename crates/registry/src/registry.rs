@@ -9,15 +9,18 @@ use tokio::sync::OwnedSemaphorePermit;
 use wharfinger_oci::{Digest, RepositoryName};
 use wharfinger_store::{Delete, Durability, Key, Shape, Store};
 
+use crate::blob::Blob;
 use crate::budget::{Budget, Held};
 use crate::cache::Caches;
 use crate::catalog::Catalog;
 use crate::damaged::Damaged;
 use crate::disk::DiskCache;
 use crate::error::{Result, optional};
+use crate::flights::Flights;
 use crate::hashing::Hashing;
 use crate::layout;
 use crate::links::RecentLinks;
+use crate::manifest::StoredManifest;
 use crate::recall::Recall;
 use crate::upload::SessionId;
 use crate::upload::hot::HotSessions;
@@ -142,6 +145,9 @@ pub(crate) struct Inner {
     pub(crate) hashing: Hashing,
     /// The byte budget.
     pub(crate) budget: Budget,
+    /// Blobs and manifests that pulls are looking for in a store elsewhere.
+    pub(crate) blob_flights: Flights<Blob>,
+    pub(crate) manifest_flights: Flights<Arc<StoredManifest>>,
     /// What suits the store.
     pub(crate) shape: Shape,
     /// Copies on a disk of this machine, where the store is elsewhere.
@@ -182,6 +188,8 @@ impl Registry {
             writing: Mutex::default(),
             damaged: Damaged::default(),
             hashing: Hashing::new(2),
+            blob_flights: Flights::default(),
+            manifest_flights: Flights::default(),
             budget,
             recall,
             disk,

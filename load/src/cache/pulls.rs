@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::Bench;
+use crate::compare::warm_memory;
 use crate::content::Content;
 use crate::figure::{Figure, Figures};
 use crate::measure::{Measure as Warm, Settings};
@@ -115,6 +116,7 @@ fn first_pull(bench: &mut Bench) -> Result<Sample> {
         keep(&plain.target, bench.layer())?;
     }
     let directory = bench.cold_cache();
+    warm_memory(bench.work.path(), 2 * bench.sizes.layer)?;
     let registry = bench.start_cached(&directory, |_| {})?;
     let (medium, layer) = (&bench.corpus().medium, bench.layer());
     let mut connection = registry.target.connect()?;
