@@ -209,12 +209,18 @@ async fn a_herd_makes_the_store_be_asked_once() {
     }
 }
 
+fn json_descriptor(digest: &Digest) -> String {
+    format!(r#"{{"mediaType":"a/b","digest":"{digest}","size":2}}"#)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_herd_reads_a_manifest_once() {
     let fixture = Fixture::new().await;
     let config = fixture.push(b"{}").await;
+    // Large enough that the reads of it overlap.
+    let (descriptor, note) = (json_descriptor(&config), "x".repeat(2 * MIB));
     let manifest = format!(
-        r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{{"mediaType":"a/b","digest":"{config}","size":2}},"layers":[]}}"#
+        r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{descriptor},"layers":[],"annotations":{{"n":"{note}"}}}}"#
     );
     let tag = Tag::parse("v1").unwrap();
     let push = Push {
