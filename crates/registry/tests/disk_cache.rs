@@ -209,6 +209,25 @@ async fn a_herd_makes_the_store_be_asked_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_herd_on_several_images_reads_each_layer_once() {
+    let fixture = Fixture::new().await;
+    let mut layers = Vec::new();
+    for seed in 30..42 {
+        let content = content(seed, 5 * MIB);
+        layers.push((fixture.push(&content).await, content));
+    }
+    let before = fixture.fetches();
+    fixture.assert_whole(&layers[0].0, &layers[0].1).await;
+    let (once, before) = (fixture.fetches() - before, fixture.fetches());
+    let readers = (0..60).map(|number| {
+        let (digest, content) = &layers[1 + number % 11];
+        fixture.assert_whole(digest, content)
+    });
+    futures::future::join_all(readers).await;
+    assert_eq!(fixture.fetches() - before, 11 * once);
+}
+
 fn json_descriptor(digest: &Digest) -> String {
     format!(r#"{{"mediaType":"a/b","digest":"{digest}","size":2}}"#)
 }

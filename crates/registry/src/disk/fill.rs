@@ -15,8 +15,9 @@ use crate::blob::chunk_index::ChunkIndex;
 use crate::blob::verified::BodyError;
 use crate::registry::Registry;
 
-/// Fetches at a time; each holds a few pieces in memory. Who comes while there are as many reads past the cache.
-const AT_A_TIME: usize = 8;
+/// Fetches at a time; each holds a few pieces in memory, and one of the connections to the store. Who comes while there are
+/// as many reads past the cache, each for himself: a herd on several images should not.
+const AT_A_TIME: usize = 32;
 
 /// The fetches that are under way.
 #[derive(Default)]
