@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cache;
 use crate::measure::Measure;
 use crate::swift::Sizes;
 use crate::target::Layout;
@@ -27,6 +28,9 @@ const EXAMPLES: &str = "Examples:
   # On a real OpenStack Swift that it starts
   wharfinger-load swift --wharfinger target/release/wharfinger --quick
 
+  # The disk cache before Swift
+  wharfinger-load cache --wharfinger target/release/wharfinger --quick
+
   # A registry that already runs
   wharfinger-load drive http://127.0.0.1:5000 --measure manifest-tag,push-post-put --pid 4711
 
@@ -39,6 +43,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Start OpenStack Swift, and wharfinger and docker-registry on it, and measure them in turn
     Swift(SwiftArgs),
+    /// Start OpenStack Swift, and wharfinger with its disk cache before it, and set pulls against nginx and Swift
+    Cache(CacheArgs),
     /// Measure a registry that already runs
     Drive(DriveArgs),
 }
@@ -136,6 +142,49 @@ const SWIFT_EXAMPLES: &str = "Examples:
 
 It needs Debian's swift-proxy, swift-account, swift-container, swift-object, memcached, docker-registry and skopeo.";
 
+/// Arguments of `cache`.
+#[derive(Args)]
+#[command(after_help = CACHE_EXAMPLES)]
+pub(crate) struct CacheArgs {
+    /// The wharfinger program
+    #[arg(long, value_name = "PATH")]
+    pub(crate) wharfinger: PathBuf,
+    /// The nginx program (Debian package nginx-light or nginx)
+    #[arg(long, value_name = "PATH", default_value = "/usr/sbin/nginx")]
+    pub(crate) nginx: PathBuf,
+    /// Rounds over all servers per measure [default: 3, with --quick 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=50))]
+    rounds: Option<u8>,
+    /// One round with little content, to see that everything works
+    #[arg(long)]
+    quick: bool,
+    /// Only measures whose names contain one of these, separated by commas
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) only: Option<String>,
+    /// Clients that pull the cold image at once [default: 500, with --quick 50]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    clients: Option<u16>,
+    /// Directory for Swift's objects and for the cache; needs 5 GB free, and extended attributes, which a tmpfs has
+    #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
+    pub(crate) stores: PathBuf,
+    /// Write all figures as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write the section on the cache into the benchmarks page
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Remarks that become part of the section when the file is there
+    #[arg(long, value_name = "FILE", default_value = "docs/reference/benchmarks-cache-notes.md")]
+    pub(crate) notes: PathBuf,
+}
+
+const CACHE_EXAMPLES: &str = "Examples:
+  wharfinger-load cache --wharfinger target/release/wharfinger --markdown docs/reference/benchmarks.md
+  wharfinger-load cache --wharfinger target/release/wharfinger --only herd --clients 100
+  wharfinger-load cache --wharfinger ./wharfinger --quick --only redis
+
+It needs Debian's swift-proxy, swift-account, swift-container, swift-object, memcached, nginx and redis-server.";
+
 /// Arguments of `drive`.
 #[derive(Args)]
 #[command(after_help = DRIVE_EXAMPLES)]
@@ -193,6 +242,19 @@ impl SwiftArgs {
     pub(crate) fn sizes(&self) -> Sizes {
         let sizes = if self.quick { Sizes::quick() } else { Sizes::full() };
         Sizes { tags: self.tags.map_or(sizes.tags, usize::from), ..sizes }
+    }
+}
+
+impl CacheArgs {
+    /// Rounds to run.
+    pub(crate) fn rounds(&self) -> usize {
+        usize::from(self.rounds.unwrap_or(if self.quick { 1 } else { 3 }))
+    }
+
+    /// How much of everything.
+    pub(crate) fn sizes(&self) -> cache::Sizes {
+        let sizes = if self.quick { cache::Sizes::quick() } else { cache::Sizes::full() };
+        cache::Sizes { clients: self.clients.map_or(sizes.clients, usize::from), ..sizes }
     }
 }
 

@@ -158,7 +158,7 @@ fn start_times(peer: &mut Peer) -> Result<Figures> {
 
 /// Writes and removes a file, so that the kernel (and a hypervisor below it) has the memory at hand: the first
 /// use of a page would otherwise be paid by whichever peer comes first.
-fn warm_memory(directory: &Path, bytes: usize) -> Result<()> {
+pub(crate) fn warm_memory(directory: &Path, bytes: usize) -> Result<()> {
     let path = directory.join(format!("wharfinger-load-warm-{}", std::process::id()));
     let written = (|| -> std::io::Result<()> {
         let mut file = File::create(&path)?;

@@ -112,6 +112,7 @@ impl Upload {
 }
 
 /// What the read measures ask for.
+#[derive(Clone)]
 pub(crate) struct Corpus {
     /// The small blob.
     pub(crate) small: Content,

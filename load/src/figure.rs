@@ -11,6 +11,8 @@ pub(crate) enum Figure {
     NextSeconds,
     /// Requests that reached Swift, for one push, pull or page.
     SwiftRequests,
+    /// Of the objects that were read, the GETs of the one that was read most.
+    MostGets,
     /// Answers per second.
     RequestsPerSecond,
     /// Median latency.
@@ -41,6 +43,8 @@ pub(crate) enum Figure {
     AnonymousMib,
     /// Peak `RssFile` and `RssShmem`.
     FileMib,
+    /// The two together.
+    ResidentMib,
     /// Peak kernel TCP memory, both ends.
     TcpMib,
     /// Slow clients that got no byte of the body in the time.
@@ -53,6 +57,12 @@ pub(crate) enum Figure {
     BusyP99Ms,
     /// The second over the first.
     BusyOverIdle,
+    /// 99th percentile while Redis is well.
+    HealthyP99Ms,
+    /// 99th percentile with Redis out of order, over that.
+    OverHealthy,
+    /// Longest request since Redis went out of order, above the median while it was well.
+    LongestWaitMs,
 }
 
 impl Figure {
@@ -70,6 +80,7 @@ impl Figure {
             F::Seconds => "s",
             F::NextSeconds => "s, the next time",
             F::SwiftRequests => "requests to Swift",
+            F::MostGets => "most GETs of one object",
             F::MibPerStream => "MiB per stream",
             F::BlobsPerSecond => "blobs/s",
             F::CpuMsPerBlob => "server CPU ms/blob",
@@ -78,12 +89,16 @@ impl Figure {
             F::WholeListSent => "sends the whole list",
             F::AnonymousMib => "peak RssAnon MiB",
             F::FileMib => "peak RssFile MiB",
+            F::ResidentMib => "peak RSS MiB",
             F::TcpMib => "peak kernel TCP MiB",
             F::StarvedClients => "clients without a byte",
             F::ReadyMs => "ready after ms",
             F::IdleP99Ms => "idle p99 ms",
             F::BusyP99Ms => "p99 ms during pushes",
             F::BusyOverIdle => "during pushes / idle",
+            F::HealthyP99Ms => "p99 ms, Redis healthy",
+            F::OverHealthy => "p99 / p99 with Redis healthy",
+            F::LongestWaitMs => "longest, above the healthy p50, ms",
         }
     }
 

@@ -2,6 +2,7 @@
 //! files in one run. Every answer is compared with what was pushed.
 
 mod address;
+mod cache;
 mod children;
 mod cli;
 mod compare;
@@ -28,7 +29,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
-use crate::cli::{Cli, Command, CompareArgs, DriveArgs, SwiftArgs};
+use crate::cli::{CacheArgs, Cli, Command, CompareArgs, DriveArgs, SwiftArgs};
 use crate::compare::Comparison;
 use crate::content::Corpus;
 use crate::measure::Settings;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     let outcome = end_children_when_interrupted().and_then(|()| match cli.command {
         Command::Compare(args) => compare(&args),
         Command::Swift(args) => swift(&args),
+        Command::Cache(args) => cache(&args),
         Command::Drive(args) => drive(&args),
     });
     match outcome {
@@ -149,7 +151,33 @@ fn swift(args: &SwiftArgs) -> Result<()> {
     if let Some(path) = &args.markdown {
         let notes = fs::read_to_string(&args.notes).ok();
         let old = fs::read_to_string(path).unwrap_or_else(|_| "# Benchmarks\n".to_owned());
-        let page = report::section::put(&old, &swift::report::section(&results, notes.as_deref()));
+        let page = report::section::SWIFT.put(&old, &swift::report::section(&results, notes.as_deref()));
+        fs::write(path, page).with_context(|| format!("writing {}", path.display()))?;
+    }
+    let failed = results.runs.failures.keys().filter(|(_, kind)| *kind == Kind::Wharfinger).count();
+    anyhow::ensure!(failed == 0, "wharfinger failed {failed} measure(s), see above");
+    Ok(())
+}
+
+fn cache(args: &CacheArgs) -> Result<()> {
+    let plan = cache::Plan {
+        wharfinger: find(Kind::Wharfinger, &args.wharfinger)?,
+        nginx: find(Kind::Nginx, &args.nginx)?,
+        measures: compare::select(args.only.as_deref())?,
+        rounds: args.rounds(),
+        sizes: args.sizes(),
+        directory: args.stores.clone(),
+        command: cli::command_line(),
+    };
+    let results = plan.run()?;
+    print!("{}", cache::report::terminal(&results));
+    if let Some(path) = &args.json {
+        write_json(path, &cache::report::json(&results))?;
+    }
+    if let Some(path) = &args.markdown {
+        let notes = fs::read_to_string(&args.notes).ok();
+        let old = fs::read_to_string(path).unwrap_or_else(|_| "# Benchmarks\n".to_owned());
+        let page = report::section::CACHE.put(&old, &cache::report::section(&results, notes.as_deref()));
         fs::write(path, page).with_context(|| format!("writing {}", path.display()))?;
     }
     let failed = results.runs.failures.keys().filter(|(_, kind)| *kind == Kind::Wharfinger).count();

@@ -1,11 +1,11 @@
 //! `wharfinger-load swift`: wharfinger and docker-registry on the same real OpenStack Swift, in turn, beside bare
 //! requests to it.
 
-mod cloud;
+pub(crate) mod cloud;
 mod giant;
 mod goals;
 mod measure;
-mod registry;
+pub(crate) mod registry;
 pub(crate) mod report;
 
 use std::cell::OnceCell;
@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 use tempfile::TempDir;
 use wharfinger_test_support::{Pipeline, SwiftCluster};
 
@@ -210,7 +211,12 @@ impl Bench {
 
     fn start_on(&self, cloud: &Cloud, kind: Kind, container: &str, chunk: Option<usize>) -> Result<Registry> {
         let binary = self.binaries.get(&kind).with_context(|| format!("no {}", kind.name()))?;
-        Registry::start((kind, binary), self.work.path(), cloud, container, chunk)
+        let change = |config: &mut Value| {
+            if let Some(chunk) = chunk {
+                config["storage"]["swift"]["chunksize"] = chunk.into();
+            }
+        };
+        Registry::start((kind, binary), self.work.path(), cloud, container, change)
     }
 
     fn start_throttled(&mut self) {
@@ -239,9 +245,14 @@ impl Bench {
 }
 
 /// The version of Debian's Swift.
-fn swift_version() -> String {
+pub(crate) fn swift_version() -> String {
+    package_version("swift-proxy")
+}
+
+/// The version of a Debian package.
+pub(crate) fn package_version(name: &str) -> String {
     let mut query = Command::new("dpkg-query");
-    let output = query.args(["-W", "-f=${Version}", "swift-proxy"]).stdin(Stdio::null()).output();
+    let output = query.args(["-W", "-f=${Version}", name]).stdin(Stdio::null()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     text.ok().filter(|text| !text.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }

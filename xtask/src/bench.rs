@@ -13,7 +13,10 @@ pub(crate) struct Bench {
     /// On OpenStack Swift instead of on a directory: writes the page's section on Swift alone.
     #[arg(long)]
     swift: bool,
-    /// Further arguments of `wharfinger-load compare` or `wharfinger-load swift`.
+    /// With the disk cache before OpenStack Swift: writes the page's section on the cache alone.
+    #[arg(long, conflicts_with = "swift")]
+    cache: bool,
+    /// Further arguments of `wharfinger-load compare`, `swift` or `cache`.
     #[arg(last = true)]
     arguments: Vec<String>,
 }
@@ -29,10 +32,18 @@ const SWIFT_PACKAGES: [&str; 7] = [
     "memcached",
 ];
 
+/// What the measures of the cache need.
+const CACHE_PACKAGES: [&str; 7] =
+    ["nginx", "redis-server", "swift-proxy", "swift-account", "swift-container", "swift-object", "memcached"];
+
 impl Bench {
     /// Builds with the profile of the packages and compares the peers in one run.
     pub(crate) fn run(&self) -> Result<()> {
-        let missing = if self.swift { packages::missing(&SWIFT_PACKAGES) } else { missing_peers() };
+        let (comparison, missing) = match (self.swift, self.cache) {
+            (true, _) => ("swift", packages::missing(&SWIFT_PACKAGES)),
+            (_, true) => ("cache", packages::missing(&CACHE_PACKAGES)),
+            _ => ("compare", missing_peers()),
+        };
         packages::install(&missing)?;
         run::run(&mut run::cargo(&[
             "build",
@@ -45,7 +56,6 @@ impl Bench {
         ]))?;
         let built = run::target().join("dist");
         let mut command = Command::new(built.join("wharfinger-load"));
-        let comparison = if self.swift { "swift" } else { "compare" };
         command.current_dir(run::root()).arg(comparison).arg("--wharfinger").arg(built.join("wharfinger"));
         command.arg("--markdown").arg(run::root().join("docs/reference/benchmarks.md"));
         run::run(command.args(&self.arguments))

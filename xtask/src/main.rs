@@ -39,7 +39,7 @@ enum Verb {
     Tools,
     /// Check the shape of the code: lengths of files, forbidden words.
     Structure,
-    /// Measure against docker-registry 2.8.2, and nginx or Swift itself; write docs/reference/benchmarks.md.
+    /// Measure against docker-registry 2.8.2, nginx or Swift itself; write docs/reference/benchmarks.md.
     Bench(bench::Bench),
     /// Build the Debian package and the container image into target/dist.
     Dist(dist::Dist),

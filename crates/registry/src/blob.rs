@@ -1,6 +1,7 @@
 //! Blobs: bytes by digest, readable in the repositories that link them.
 
 pub mod chunk_index;
+mod find;
 mod redirect;
 pub(crate) mod remote;
 pub mod verified;
@@ -15,6 +16,7 @@ use wharfinger_store::{Durability, Key, LocalFile, Meta, ObjectData, Remote, Sto
 use crate::damaged::Damage;
 use crate::disk::{Copy, Filling, Tail, Wanted};
 use crate::error::{Error, Result, optional};
+use crate::flights::Flight;
 use crate::layout;
 use crate::recall::Recalled;
 use crate::registry::{Mode, Registry};
@@ -27,7 +29,7 @@ use verified::{BodyError, FrameKind, VerifiedBody, read_pieces};
 const MOUNT_CANDIDATES: usize = 10_000;
 
 /// Blobs of at most this many bytes are proved also when somebody only asks whether they are there, and remembered.
-const HASHED_ON_LOOK: u64 = 64 * 1024;
+pub(crate) const HASHED_ON_LOOK: u64 = 64 * 1024;
 
 /// A reader that begins this far behind what a fetch into the disk cache has brought waits for it rather than that the
 /// store is asked twice.
@@ -43,6 +45,8 @@ pub struct Blob {
     /// How long ago the store was asked last whether the repository has it, where it could not be asked now.
     pub age: Option<Duration>,
     content: Content,
+    /// Those who come before it is read share it.
+    flight: Option<Arc<Flight<Blob>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +77,10 @@ impl Readable {
 }
 
 impl Blob {
+    fn new(digest: Digest, size: u64, content: Content) -> Blob {
+        Blob { digest, size, age: None, content, flight: None }
+    }
+
     /// Its bytes, where they are proved and in memory.
     pub(crate) fn in_memory(&self) -> Option<Bytes> {
         match &self.content {
@@ -111,10 +119,7 @@ impl Registry {
         let unknown = || Error::BlobUnknown(name.clone(), *digest);
         let link = self.recall_linked(name, digest).await?;
         let target = link.value.ok_or_else(unknown)?;
-        let blob = match self.open_cached(&target).await {
-            Some(blob) => blob,
-            None => self.open_data(&target).await?.ok_or_else(unknown)?,
-        };
+        let blob = self.find_data(&target).await?.ok_or_else(unknown)?;
         Ok(Blob { age: link.age, ..blob })
     }
 
@@ -126,7 +131,7 @@ impl Registry {
         kind: FrameKind,
     ) -> Result<VerifiedBody, BodyError> {
         let digest = blob.digest;
-        let mut content = blob.content;
+        let (mut content, _flight) = (blob.content, blob.flight);
         match self.fill_content(&content, digest, blob.size) {
             Filling::UnderWay(fill) if range.start <= fill.good() + NEAR => {
                 if let Some(tail) = Tail::new(fill, &range) {
@@ -305,30 +310,6 @@ impl Registry {
         Ok(None)
     }
 
-    /// The copy in the disk cache.
-    async fn open_cached(&self, digest: &Digest) -> Option<Blob> {
-        let cache = self.inner.disk.as_ref()?;
-        if self.inner.caches.small_blobs.contains_key(digest) {
-            return None;
-        }
-        let content = match cache.size_of(digest)? {
-            size if size <= self.small() => {
-                let bytes = cache.read_copy(digest, self.inner.shape.small).await?;
-                if bytes.len() as u64 <= HASHED_ON_LOOK {
-                    self.inner.caches.small_blobs.insert(*digest, bytes.clone());
-                }
-                Content::Memory(bytes)
-            }
-            _ => Content::Cached(cache.open_copy(digest).await?),
-        };
-        let size = match &content {
-            Content::Cached(copy) => copy.index.size(),
-            Content::Memory(bytes) => bytes.len() as u64,
-            Content::Indexed(..) | Content::Unindexed(_) => return None,
-        };
-        Some(Blob { digest: *digest, size, age: None, content })
-    }
-
     /// The fetch of a blob into the disk cache.
     pub(crate) fn fill_blob(&self, blob: &Blob) -> Filling {
         self.fill_content(&blob.content, blob.digest, blob.size)
@@ -365,7 +346,7 @@ impl Registry {
     async fn open_data(&self, digest: &Digest) -> Result<Option<Blob>> {
         if let Some(bytes) = self.inner.caches.small_blobs.get(digest) {
             let size = bytes.len() as u64;
-            return Ok(Some(Blob { digest: *digest, size, age: None, content: Content::Memory(bytes) }));
+            return Ok(Some(Blob::new(*digest, size, Content::Memory(bytes))));
         }
         let key = layout::blob_data(digest);
         let Some(object) = optional(self.store().open(&key).await)? else { return Ok(None) };
@@ -373,7 +354,7 @@ impl Registry {
         let readable = match object.data {
             ObjectData::Bytes(bytes) => {
                 let content = Content::Memory(self.prove(digest, bytes, None)?);
-                return Ok(Some(Blob { digest: *digest, size, age: None, content }));
+                return Ok(Some(Blob::new(*digest, size, content)));
             }
             ObjectData::File(file) => Readable::File(file),
             ObjectData::Remote(object) => Readable::Remote(object),
@@ -391,7 +372,7 @@ impl Registry {
                 None => Content::Unindexed(readable),
             }
         };
-        Ok(Some(Blob { digest: *digest, size, age: None, content }))
+        Ok(Some(Blob::new(*digest, size, content)))
     }
 
     /// Reads and proves a blob that needs no index, and remembers it if it is very small.
@@ -424,7 +405,12 @@ impl Registry {
     pub(crate) fn keep_copy(&self, digest: &Digest, bytes: &Bytes) {
         if let Some(cache) = &self.inner.disk {
             let (cache, digest, bytes) = (cache.clone(), *digest, bytes.clone());
-            tokio::spawn(async move { cache.keep_bytes(&digest, bytes).await });
+            // Who comes before there is a copy shares what was read.
+            let flight = self.inner.blob_flights.current(&digest);
+            tokio::spawn(async move {
+                cache.keep_bytes(&digest, bytes).await;
+                drop(flight);
+            });
         }
     }
 

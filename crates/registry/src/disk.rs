@@ -8,6 +8,7 @@ mod fill;
 mod pulls;
 mod tail;
 mod tend;
+mod whole;
 
 use std::fmt;
 use std::fs::{File, TryLockError};
@@ -25,7 +26,8 @@ use wharfinger_store::{
     Delete, Durability, Filesystem, Key, List, LocalFile, ObjectData, Staged, Store, StoreError,
 };
 
-use crate::blob::chunk_index::ChunkIndex;
+use crate::blob::HASHED_ON_LOOK;
+use crate::blob::chunk_index::{ChunkIndex, ChunkIndexer};
 pub(crate) use fill::{Fill, Filling, Fills, Progress, Wanted};
 use pulls::Pulls;
 pub(crate) use tail::{Next, Tail};
@@ -321,10 +323,21 @@ impl DiskCache {
         if !self.wants(size) || self.has(digest) {
             return;
         }
-        match self.store().put(&data(digest), bytes, Durability::Lazy).await {
+        match self.put(digest, bytes).await {
             Ok(()) => self.enter(*digest, size).await,
             Err(error) => self.refused(digest, &error),
         }
+    }
+
+    /// What is read as a file, and not whole into memory, has a chunk index.
+    async fn put(&self, digest: &Digest, bytes: Bytes) -> Result<(), StoreError> {
+        let store = self.store();
+        if bytes.len() as u64 > HASHED_ON_LOOK {
+            let mut indexer = ChunkIndexer::new();
+            indexer.update(&bytes);
+            store.put(&chunks(digest), indexer.finish().encode().into(), Durability::Lazy).await?;
+        }
+        store.put(&data(digest), bytes, Durability::Lazy).await
     }
 
     /// Where a blob is filled into.

@@ -12,6 +12,7 @@ mod damaged;
 mod derive;
 mod disk;
 mod error;
+mod flights;
 mod flush;
 mod hashing;
 pub mod layout;

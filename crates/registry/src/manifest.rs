@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use wharfinger_oci::manifest::MAX_MANIFEST_SIZE;
@@ -15,7 +15,6 @@ use crate::error::{Error, Result, optional};
 use crate::layout;
 use crate::registry::{DeleteByDigest, IndexChildren, Registry};
 use crate::sharing::SharedContent;
-use crate::turns::Last;
 
 /// A manifest as it was pushed.
 #[derive(Clone, Debug)]
@@ -139,19 +138,14 @@ impl Registry {
         if let Some(manifest) = known() {
             return Ok(Some(manifest));
         }
-        let mut turn = self.inner.reading.take(digest).await;
-        if let Some(manifest) = known() {
-            return Ok(Some(manifest));
-        }
-        if turn.failed_lately() {
-            drop(turn);
+        if !self.inner.shape.remote {
             return self.read_manifest(name, digest).await;
         }
-        let read = self.read_manifest(name, digest).await;
-        if !matches!(&read, Ok(Some(_))) {
-            *turn = Last::Failed { at: Instant::now() };
+        let flight = self.inner.manifest_flights.join(*digest);
+        match flight.share(self.read_manifest(name, digest)).await {
+            Some(found) => found,
+            None => self.read_manifest(name, digest).await,
         }
-        read
     }
 
     async fn read_manifest(

@@ -10,17 +10,19 @@ use wharfinger_oci::{Digest, RepositoryName};
 use wharfinger_shared::Shared;
 use wharfinger_store::{Delete, Durability, Key, Shape, Store};
 
+use crate::blob::Blob;
 use crate::budget::{Budget, Held};
 use crate::cache::Caches;
 use crate::catalog::Catalog;
 use crate::damaged::Damaged;
 use crate::disk::DiskCache;
 use crate::error::{Result, optional};
+use crate::flights::Flights;
 use crate::hashing::Hashing;
 use crate::layout;
 use crate::links::RecentLinks;
+use crate::manifest::StoredManifest;
 use crate::recall::{Lease, Recall};
-use crate::turns::Turns;
 use crate::upload::SessionId;
 use crate::upload::hot::HotSessions;
 
@@ -147,6 +149,9 @@ pub(crate) struct Inner {
     pub(crate) hashing: Hashing,
     /// The byte budget.
     pub(crate) budget: Budget,
+    /// Blobs and manifests that pulls are looking for in a store elsewhere.
+    pub(crate) blob_flights: Flights<Blob>,
+    pub(crate) manifest_flights: Flights<Arc<StoredManifest>>,
     /// What suits the store.
     pub(crate) shape: Shape,
     /// Copies on a disk of this machine, where the store is elsewhere.
@@ -155,8 +160,6 @@ pub(crate) struct Inner {
     pub(crate) recall: Option<Recall>,
     /// What other instances know, where the store is elsewhere.
     pub(crate) shared: Option<Shared>,
-    /// Who is reading a manifest for all who want it.
-    pub(crate) reading: Turns<Digest, ()>,
 }
 
 /// A share of the byte budget.
@@ -198,11 +201,12 @@ impl Registry {
             writing: Mutex::default(),
             damaged: Damaged::default(),
             hashing: Hashing::new(2),
+            blob_flights: Flights::default(),
+            manifest_flights: Flights::default(),
             budget,
             recall,
             disk,
             shared,
-            reading: Turns::default(),
         };
         Registry { inner: Arc::new(inner) }
     }

@@ -23,6 +23,8 @@ pub(crate) struct Peak {
     pub(crate) anonymous: u64,
     /// Mapped files.
     pub(crate) file: u64,
+    /// The two together.
+    pub(crate) resident: u64,
     /// Kernel TCP buffers above what they were before.
     pub(crate) tcp: u64,
     /// Slow clients that got no byte of the body.
@@ -80,6 +82,7 @@ fn sample(processes: Option<&ProcessTree>, before: u64, stop: &AtomicBool) -> Re
             let now = processes.memory()?;
             peak.anonymous = peak.anonymous.max(now.anonymous);
             peak.file = peak.file.max(now.file);
+            peak.resident = peak.resident.max(now.anonymous + now.file);
         }
         peak.tcp = peak.tcp.max(proc::tcp_memory()?.saturating_sub(before));
         pause(Duration::from_millis(5));

@@ -1,7 +1,7 @@
 //! A registry on a container of the cluster: started with the same configuration, whichever it is.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -20,28 +20,29 @@ pub(crate) struct Registry {
     _running: Running,
     /// How it is reached.
     pub(crate) target: Target,
+    /// Where wharfinger's operators reach it.
+    pub(crate) socket: PathBuf,
 }
 
 impl Registry {
-    /// Starts a registry and pushes a little image to it, after which it has the container and a token. `chunk` is
-    /// the driver's `chunksize` where it is not to be the default.
+    /// Starts a registry and pushes a little image to it, after which it has the container and a token. `change` may
+    /// add to the configuration.
     pub(crate) fn start(
         (kind, binary): (Kind, &Path),
         directory: &Path,
         cloud: &Cloud,
         container: &str,
-        chunk: Option<usize>,
+        change: impl FnOnce(&mut Value),
     ) -> Result<Registry> {
         let address = free_address()?;
         let directory = directory.join(kind.name());
         fs::create_dir_all(&directory)?;
         let mut config = config(&cloud.cluster().storage_config(container), &address.to_string());
-        if let Some(chunk) = chunk {
-            config["storage"]["swift"]["chunksize"] = chunk.into();
-        }
+        let socket = directory.join("admin.sock");
         if kind == Kind::Wharfinger {
-            config["admin"]["socket"] = json!(directory.join("admin.sock"));
+            config["admin"]["socket"] = json!(socket);
         }
+        change(&mut config);
         let path = directory.join("config.yml");
         // JSON is YAML too.
         fs::write(&path, config.to_string())?;
@@ -55,7 +56,7 @@ impl Registry {
             processes: Some(ProcessTree::of(running.pid())?),
         };
         warm(&target)?;
-        Ok(Registry { _running: running, target })
+        Ok(Registry { _running: running, target, socket })
     }
 }
 

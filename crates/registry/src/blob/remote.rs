@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
-use wharfinger_oci::{Algorithm, Digest, Hasher};
+use wharfinger_oci::{Digest, Hasher};
 use wharfinger_store::{Remote, RemoteReader, StoreError, StoreErrorKind};
 
 use super::chunk_index::{CHUNK, ChunkIndex, ChunkIndexer};
@@ -16,37 +16,32 @@ use super::verified::BodyError;
 use crate::damaged::Damage;
 use crate::registry::Registry;
 
-/// What proves the bytes: one of them, or both.
-#[derive(Default)]
-struct Proof {
+/// What proves the bytes.
+enum Proof {
     /// Checksums of an earlier proof by digest.
-    index: Option<Arc<ChunkIndex>>,
+    Index(Arc<ChunkIndex>),
     /// The digest itself, over the whole blob from its first byte.
-    digest: Option<Box<(Hasher, ChunkIndexer)>>,
+    Digest(Box<(Hasher, ChunkIndexer)>),
 }
 
 impl Proof {
-    fn by_digest(algorithm: Algorithm) -> Box<(Hasher, ChunkIndexer)> {
-        Box::new((Hasher::new(algorithm), ChunkIndexer::new()))
-    }
-
     /// Takes the chunk that comes next. Says whether it is good, as far as can be told.
     fn takes(&mut self, pieces: &VecDeque<Bytes>, start: u64, last: bool, digest: &Digest) -> bool {
-        let mut good = true;
-        if let Some(index) = &self.index {
-            let mut state = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
-            pieces.iter().for_each(|piece| state.update(piece));
-            good = index.checksum(start / CHUNK) == Some(state.finalize() as u32);
-        }
-        if let Some(both) = &mut self.digest {
-            let (hasher, indexer) = &mut **both;
-            for piece in pieces {
-                hasher.update(piece);
-                indexer.update(piece);
+        match self {
+            Proof::Index(index) => {
+                let mut state = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+                pieces.iter().for_each(|piece| state.update(piece));
+                index.checksum(start / CHUNK) == Some(state.finalize() as u32)
             }
-            good = good && (!last || hasher.clone().finish() == *digest);
+            Proof::Digest(both) => {
+                let (hasher, indexer) = &mut **both;
+                for piece in pieces {
+                    hasher.update(piece);
+                    indexer.update(piece);
+                }
+                !last || hasher.clone().finish() == *digest
+            }
         }
-        good
     }
 }
 
@@ -64,8 +59,6 @@ struct Reading {
     end: u64,
     /// What came with the last piece and belongs to the next chunk.
     rest: Bytes,
-    /// The chunk index of a blob that was proved by its digest, whole.
-    made: Option<ChunkIndex>,
 }
 
 /// A checked chunk.
@@ -101,7 +94,7 @@ impl RemoteBody {
     ) -> RemoteBody {
         let size = index.size();
         let end = range.end.next_multiple_of(CHUNK).min(size);
-        let proof = Proof { index: Some(index), digest: None };
+        let proof = Proof::Index(index);
         RemoteBody::new(registry, digest, object, size, proof, range.start / CHUNK * CHUNK, end)
     }
 
@@ -112,7 +105,7 @@ impl RemoteBody {
         object: Arc<dyn Remote>,
         size: u64,
     ) -> RemoteBody {
-        let proof = Proof { index: None, digest: Some(Proof::by_digest(digest.algorithm())) };
+        let proof = Proof::Digest(Box::new((Hasher::new(digest.algorithm()), ChunkIndexer::new())));
         RemoteBody::new(registry, digest, object, size, proof, 0, size)
     }
 
@@ -126,8 +119,7 @@ impl RemoteBody {
         end: u64,
     ) -> RemoteBody {
         let (registry, rest) = (registry.clone(), Bytes::new());
-        let (reader, made) = (None, None);
-        let reading = Reading { registry, digest, object, size, proof, reader, at, end, rest, made };
+        let reading = Reading { registry, digest, object, size, proof, reader: None, at, end, rest };
         RemoteBody { idle: Some(Box::new(reading)), fetching: None, ready: None }
     }
 
@@ -197,45 +189,14 @@ async fn fetch(mut reading: Box<Reading>) -> Fetched {
     (reading, chunk)
 }
 
-/// A whole blob on its way into the cache: proved by its digest, and chunk by chunk where there is an index. Takes
-/// nothing of the byte budget, which slow readers may hold.
-pub(crate) struct Whole {
-    reading: Reading,
-}
-
-impl Whole {
-    pub(crate) fn new(
-        registry: &Registry,
-        digest: Digest,
-        object: Arc<dyn Remote>,
-        size: u64,
-        index: Option<Arc<ChunkIndex>>,
-    ) -> Whole {
-        let proof = Proof { index, digest: Some(Proof::by_digest(digest.algorithm())) };
-        let (registry, rest, (reader, made)) = (registry.clone(), Bytes::new(), (None, None));
-        let (at, end) = (0, size);
-        Whole { reading: Reading { registry, digest, object, size, proof, reader, at, end, rest, made } }
-    }
-
-    /// The next checked chunk; none after the last.
-    pub(crate) async fn next(&mut self) -> Result<Option<VecDeque<Bytes>>, BodyError> {
-        if self.reading.at == self.reading.size {
-            return Ok(None);
-        }
-        self.reading.chunk().await.map(|checked| Some(checked.pieces))
-    }
-
-    /// The chunk index of the blob, after the last chunk.
-    pub(crate) fn finish(self) -> Option<ChunkIndex> {
-        self.reading.made
-    }
-}
-
 impl Reading {
     async fn chunk(&mut self) -> Result<Checked, BodyError> {
         let start = self.at;
         let length = CHUNK.min(self.size - start);
-        let pieces = self.pieces(length).await.map_err(|error| self.failed(error))?;
+        let pieces = self
+            .pieces(length)
+            .await
+            .map_err(|error| read_failed(&self.registry, self.digest, &*self.object, error))?;
         if !self.proof.takes(&pieces, start, start + length == self.size, &self.digest) {
             let origin = match &self.reader {
                 Some(reader) => reader.origin(start..start + length).await,
@@ -246,13 +207,10 @@ impl Reading {
         }
         self.at = start + length;
         if self.at == self.size
-            && let Some(both) = &mut self.proof.digest
+            && let Proof::Digest(both) = &mut self.proof
         {
             let index = std::mem::take(&mut both.1).finish();
-            if self.proof.index.is_none() {
-                self.registry.keep_index_later(self.digest, index.clone(), Some(self.object.clone()));
-            }
-            self.made = Some(index);
+            self.registry.keep_index_later(self.digest, index, Some(self.object.clone()));
         }
         Ok(Checked { start, pieces })
     }
@@ -278,17 +236,22 @@ impl Reading {
         }
         Ok(pieces)
     }
-
-    fn failed(&self, source: StoreError) -> BodyError {
-        if source.kind == StoreErrorKind::Invalid {
-            let damage = Damage::Read(self.object.modified());
-            self.registry.mark_damaged(&self.digest, damage, &source.source.to_string());
-        }
-        BodyError::Store { digest: self.digest, source: Box::new(source) }
-    }
 }
 
-fn ended_early() -> StoreError {
+/// Why a body broke off; what the store found damaged is noted.
+pub(crate) fn read_failed(
+    registry: &Registry,
+    digest: Digest,
+    object: &dyn Remote,
+    source: StoreError,
+) -> BodyError {
+    if source.kind == StoreErrorKind::Invalid {
+        registry.mark_damaged(&digest, Damage::Read(object.modified()), &source.source.to_string());
+    }
+    BodyError::Store { digest, source: Box::new(source) }
+}
+
+pub(crate) fn ended_early() -> StoreError {
     let key = crate::layout::blobs();
     StoreError::new(
         StoreErrorKind::Invalid,

@@ -9,14 +9,15 @@ use tokio::sync::watch;
 use wharfinger_oci::Digest;
 use wharfinger_store::{LocalFile, ObjectData, Remote, Staged, StoreError};
 
+use super::whole::Whole;
 use super::{Copy, DiskCache};
 use crate::blob::chunk_index::ChunkIndex;
-use crate::blob::remote::Whole;
 use crate::blob::verified::BodyError;
 use crate::registry::Registry;
 
-/// Fetches at a time; each holds a few chunks in memory. Who comes while there are as many reads past the cache.
-const AT_A_TIME: usize = 8;
+/// Fetches at a time; each holds a few pieces in memory, and one of the connections to the store. Who comes while there are
+/// as many reads past the cache, each for himself: a herd on several images should not.
+const AT_A_TIME: usize = 32;
 
 /// The fetches that are under way.
 #[derive(Default)]
@@ -27,9 +28,11 @@ pub(crate) struct Fills {
 /// A fetch.
 pub(crate) struct Fill {
     pub(crate) size: u64,
-    /// Whether each chunk is checked against an index when it comes. Without one the whole has to come first before
-    /// any part of it is proved.
-    pub(crate) indexed: bool,
+    /// What is fetched.
+    pub(crate) object: Arc<dyn Remote>,
+    /// What each chunk is checked against when it comes. Without one the whole has to come first before any part of it is
+    /// proved.
+    pub(crate) index: Option<Arc<ChunkIndex>>,
     progress: watch::Sender<Progress>,
     /// CRC32C of each chunk that came, of the bytes in memory: readers compare what they read from the file.
     checksums: Mutex<Vec<u32>>,
@@ -73,6 +76,13 @@ enum Failure {
     Disk(StoreError),
 }
 
+impl Fills {
+    /// The fetch of a blob that is under way.
+    pub(crate) fn under_way(&self, digest: &Digest) -> Option<Arc<Fill>> {
+        self.running.lock().get(digest).cloned()
+    }
+}
+
 impl Fill {
     pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
@@ -110,9 +120,9 @@ impl Registry {
         if running.len() >= AT_A_TIME {
             return Filling::Unwanted;
         }
-        let (size, indexed) = (wanted.size, wanted.index.is_some());
+        let (size, object, index) = (wanted.size, wanted.object.clone(), wanted.index.clone());
         let (progress, checksums) = (watch::Sender::new(Progress::Starting), Mutex::default());
-        let fill = Arc::new(Fill { size, indexed, progress, checksums });
+        let fill = Arc::new(Fill { size, object, index, progress, checksums });
         running.insert(wanted.digest, fill.clone());
         tokio::spawn(run(self.clone(), cache.clone(), fill.clone(), wanted));
         Filling::UnderWay(fill)
@@ -176,15 +186,13 @@ async fn fetch(
     };
     fill.progress.send_replace(Progress::Filling(file.clone(), 0));
     let digest = wanted.digest;
-    let mut whole = Whole::new(registry, digest, wanted.object, wanted.size, wanted.index);
-    while let Some(pieces) = whole.next().await.map_err(Failure::Source)? {
-        let mut checksum = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
-        pieces.iter().for_each(|piece| checksum.update(piece));
-        fill.checksums.lock().push(checksum.finalize() as u32);
-        for piece in pieces {
-            staged.write(piece).await.map_err(Failure::Disk)?;
+    let mut whole = Whole::new(registry, wanted);
+    while let Some(came) = whole.next().await.map_err(Failure::Source)? {
+        staged.write(came.bytes).await.map_err(Failure::Disk)?;
+        if let Some(checksum) = came.checksum {
+            fill.checksums.lock().push(checksum);
+            fill.progress.send_replace(Progress::Filling(file.clone(), staged.length()));
         }
-        fill.progress.send_replace(Progress::Filling(file.clone(), staged.length()));
     }
     let Some(index) = whole.finish() else { unreachable!("all chunks were taken") };
     cache.keep(&digest, staged, &Arc::new(index)).await.map_err(Failure::Disk)

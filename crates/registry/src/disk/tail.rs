@@ -43,7 +43,7 @@ impl Tail {
         (range.start.is_multiple_of(CHUNK) && ends).then(|| Tail {
             progress: fill.watch(),
             waiting: None,
-            early: whole || fill.indexed,
+            early: whole || fill.index.is_some(),
             checksum: new_checksum(),
             fill,
         })
