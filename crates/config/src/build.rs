@@ -4,6 +4,7 @@ mod access;
 mod auth;
 mod cache;
 mod http;
+mod purge;
 mod redis;
 mod storage;
 mod swift;
@@ -37,6 +38,7 @@ pub(crate) fn build(file: Option<&str>, root: &Node, problems: &mut Problems) ->
         health: health(&mut reader),
         cache: cache::cache(&mut reader),
         redis: redis::redis(&mut reader),
+        purge: purge::purge(&mut reader),
         admin: Admin { socket: reader.optional("admin.socket") },
     }
 }

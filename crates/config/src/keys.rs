@@ -8,6 +8,7 @@ mod cache;
 mod http;
 mod log;
 mod other;
+mod purge;
 mod storage;
 mod swift;
 
@@ -206,8 +207,17 @@ impl Parts {
 
 static TABLE: LazyLock<Vec<Key>> = LazyLock::new(|| {
     let mut table: Vec<Key> = Vec::new();
-    for section in [log::KEYS, storage::KEYS, swift::KEYS, cache::KEYS, access::KEYS, http::KEYS, other::KEYS]
-    {
+    let sections = [
+        log::KEYS,
+        storage::KEYS,
+        swift::KEYS,
+        cache::KEYS,
+        access::KEYS,
+        http::KEYS,
+        purge::KEYS,
+        other::KEYS,
+    ];
+    for section in sections {
         table.extend_from_slice(section);
     }
     for parts in [storage::PARTS, other::PARTS].into_iter().flatten() {

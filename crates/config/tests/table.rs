@@ -112,6 +112,9 @@ fn context(key: &Key) -> Vec<(&'static str, &'static str)> {
             [("REGISTRY_HTTP_DEBUG_ADDR", ":1")].into_iter().chain(enabled).collect()
         }
         "cache.size" | "cache.stale_tag_limit" => vec![("REGISTRY_CACHE_DIRECTORY", "/c")],
+        path if path.starts_with("purge.endpoints.*") => {
+            vec![("REGISTRY_PURGE_ENDPOINTS", "[{url: \"http://cache\", kind: varnish}]")]
+        }
         "http.net" => vec![("REGISTRY_HTTP_ADDR", "/run/a.sock")],
         "access.trusted_proxy.user_header" => vec![("REGISTRY_ACCESS_TRUSTED_PROXY_ADDRESSES", "[\"::1\"]")],
         "validation.enabled" => vec![("REGISTRY_VALIDATION_DISABLED", "true")],

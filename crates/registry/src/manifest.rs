@@ -57,6 +57,15 @@ pub struct Pushed {
     pub subject: Option<Digest>,
 }
 
+/// What a delete took along.
+#[derive(Clone, Debug, Default)]
+pub struct Removed {
+    /// The tags that pointed to a manifest deleted by digest.
+    pub tags: Vec<Tag>,
+    /// The manifest that it referred to.
+    pub subject: Option<Digest>,
+}
+
 impl Registry {
     /// The manifest that a tag or digest names. A tag's link is read each time.
     pub async fn manifest(
@@ -248,11 +257,15 @@ impl Registry {
     }
 
     /// Deletes a tag (the manifest stays), or a manifest and, by configuration, its tags.
-    pub async fn delete_manifest(&self, name: &RepositoryName, reference: &Reference) -> Result<()> {
+    pub async fn delete_manifest(&self, name: &RepositoryName, reference: &Reference) -> Result<Removed> {
         let unknown = || Error::ManifestUnknown(name.clone(), reference.clone());
         let digest = match reference {
             Reference::Tag(tag) => {
-                return if self.delete_tag(name, tag).await? { Ok(()) } else { Err(unknown()) };
+                return if self.delete_tag(name, tag).await? {
+                    Ok(Removed::default())
+                } else {
+                    Err(unknown())
+                };
             }
             Reference::Digest(digest) => digest,
         };
@@ -267,12 +280,14 @@ impl Registry {
         for tag in &tags {
             self.delete_tag(name, tag).await?;
         }
+        let mut removed = Removed { tags, subject: None };
         if let Ok(Some(manifest)) = self.manifest_content(digest).await
             && let Ok(manifest) = Manifest::parse_stored(&manifest.bytes)
             && let Some(subject) = manifest.subject
         {
             self.delete_referrer(name, &subject.digest, digest).await?;
+            removed.subject = Some(subject.digest);
         }
-        if self.delete_link(&link).await? { Ok(()) } else { Err(unknown()) }
+        if self.delete_link(&link).await? { Ok(removed) } else { Err(unknown()) }
     }
 }

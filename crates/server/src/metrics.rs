@@ -17,10 +17,13 @@
 //! | `wharfinger_disk_cache_copies`, `wharfinger_disk_cache_bytes`, `wharfinger_disk_cache_capacity_bytes` | | what the disk cache holds and may hold |
 //! | `wharfinger_disk_cache_events_total` | `type` | hits, misses, fills, damaged copies, copies that could not be kept |
 //! | `wharfinger_pulls_without_store_total` | | links answered from memory while the store was down |
+//! | `wharfinger_purges_total` | kind, result | changes told to caches in front |
+//! | `wharfinger_purges_waiting` | | changes that caches in front have still to be told of |
 //! | `wharfinger_damaged_blobs` | | blobs that failed a check and are withheld |
 //! | `wharfinger_store_healthy` | | 1 if the last probe wrote, read and deleted an object |
 
 mod disk;
+mod purges;
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -39,6 +42,8 @@ use wharfinger_store::{Operation, StoreError, StoreErrorKind};
 
 use crate::throttle::Throttle;
 use disk::DiskMetrics;
+use purges::PurgeMetrics;
+pub(crate) use purges::PurgeResult;
 
 /// Classes of requests that operators watch apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -213,6 +218,7 @@ pub struct Metrics {
     damaged: Gauge,
     store_healthy: Gauge,
     disk: DiskMetrics,
+    purges: PurgeMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -256,6 +262,7 @@ impl Metrics {
         let damaged = gauge("wharfinger_damaged_blobs", "Blobs that failed a check and are withheld");
         let store_healthy = gauge("wharfinger_store_healthy", "1 if the last probe of the store succeeded");
         let disk = DiskMetrics::new(&mut registry);
+        let purges = PurgeMetrics::new(&mut registry);
         let store_errors = Throttle::new(Duration::from_secs(10));
         Metrics {
             registry,
@@ -272,6 +279,7 @@ impl Metrics {
             damaged,
             store_healthy,
             disk,
+            purges,
         }
     }
 
@@ -360,6 +368,11 @@ impl Metrics {
         if aborted {
             counters.aborted.inc();
         }
+    }
+
+    /// What the caches in front were told.
+    pub(crate) fn purges(&self) -> &PurgeMetrics {
+        &self.purges
     }
 
     pub(crate) fn store_probed(&self, healthy: bool) {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use crate::purge::PurgeOptions;
+
 /// How the server behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -39,6 +41,8 @@ pub struct Options {
     pub http2: bool,
     /// Speak HTTP/2 on plain connections that begin with its preface.
     pub h2c: bool,
+    /// The caches in front that are told of changes.
+    pub purge: PurgeOptions,
 }
 
 impl Default for Options {
@@ -60,6 +64,7 @@ impl Default for Options {
             drain_timeout: Duration::from_secs(30),
             http2: true,
             h2c: false,
+            purge: PurgeOptions::default(),
         }
     }
 }
