@@ -31,6 +31,8 @@ pub(crate) mod key {
 pub(crate) struct Stale {
     pub(crate) path: String,
     pub(crate) key: String,
+    /// Whether it is the one before in another spelling, which a key finds by itself.
+    pub(crate) respelt: bool,
 }
 
 /// What one request changed.
@@ -66,13 +68,13 @@ impl Change {
     pub(crate) fn manifest(&mut self, digest: &Digest) {
         self.removes = true;
         let route = Route::Manifest(self.name.clone(), Reference::Digest(*digest));
-        self.push(&route, digest.to_string());
+        self.push_digest(&route, digest);
     }
 
     /// A blob that goes.
     pub(crate) fn blob(&mut self, digest: &Digest) {
         self.removes = true;
-        self.push(&Route::Blob(self.name.clone(), *digest), digest.to_string());
+        self.push_digest(&Route::Blob(self.name.clone(), *digest), digest);
     }
 
     /// Everything to let go of.
@@ -86,7 +88,14 @@ impl Change {
     }
 
     fn push(&mut self, route: &Route, key: String) {
-        self.stale.push(Stale { path: format!("{}{route}", self.prefix), key });
+        self.stale.push(Stale { path: format!("{}{route}", self.prefix), key, respelt: false });
+    }
+
+    /// A digest's colon may be written in two ways, which are two things to a cache that goes by paths.
+    fn push_digest(&mut self, route: &Route, digest: &Digest) {
+        self.push(route, digest.to_string());
+        let path = format!("{}{}", self.prefix, route.to_string().replace(':', "%3A"));
+        self.stale.push(Stale { path, key: digest.to_string(), respelt: true });
     }
 }
 
@@ -107,17 +116,16 @@ mod tests {
         assert!(change.removes());
         let found: Vec<_> = change.stale().iter().map(|stale| (&*stale.path, &*stale.key)).collect();
         let digest = digest.to_string();
-        let (manifest, blob, referrers) = (
-            format!("/registry/v2/team/app/manifests/{digest}"),
-            format!("/registry/v2/team/app/blobs/{digest}"),
-            format!("/registry/v2/team/app/referrers/{digest}"),
-        );
+        let path = |kind: &str, digest: &str| format!("/registry/v2/team/app/{kind}/{digest}");
+        let respelt = digest.replace(':', "%3A");
         let expected = [
             ("/registry/v2/team/app/tags/list", "lists:team/app"),
             ("/registry/v2/team/app/manifests/v1.0", "tag:team/app:v1.0"),
-            (&*manifest, &*digest),
-            (&*blob, &*digest),
-            (&*referrers, "lists:team/app"),
+            (&path("manifests", &digest), &digest),
+            (&path("manifests", &respelt), &digest),
+            (&path("blobs", &digest), &digest),
+            (&path("blobs", &respelt), &digest),
+            (&path("referrers", &digest), "lists:team/app"),
         ];
         assert_eq!(found, expected);
     }

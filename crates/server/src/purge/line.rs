@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::change::Change;
-use super::target::{Connection, Target, TargetError};
+use super::target::{Connection, Kind, Target, TargetError};
 use crate::metrics::{Metrics, PurgeResult};
 use crate::throttle::Throttle;
 
@@ -183,7 +183,8 @@ impl Line {
     }
 
     async fn attempt(&self, connection: &mut Connection, change: &Change) -> Result<(), TargetError> {
-        for stale in change.stale() {
+        let by_key = self.target.kind == Kind::Varnish;
+        for stale in change.stale().iter().filter(|stale| !(by_key && stale.respelt)) {
             connection.purge(&self.target, stale, self.timeout).await?;
         }
         Ok(())
