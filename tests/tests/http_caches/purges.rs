@@ -99,6 +99,16 @@ fn what_a_cache_fetched_while_it_was_deleted_is_purged_once_more() {
 }
 
 #[test]
+fn a_delete_that_failed_is_told_too_because_it_may_have_taken_effect() {
+    let (cache, requests) = scripted(vec![true; 100]);
+    let registry = Registry::builder().set("purge.endpoints", json!([endpoint(cache)])).start();
+    let target = manifest("app", Image::small(1).digest);
+    registry.api().delete(&target).expect(404);
+    let told = || requests.try_iter().any(|head| head.contains(&target));
+    wait_until("the cache to be told", SOON, told);
+}
+
+#[test]
 fn a_purge_names_path_key_host_and_password_and_nothing_else_does() {
     let (cache, requests) = scripted(vec![true; 100]);
     let url = format!("http://admin:hunter%32@127.0.0.1:{cache}/front/");
