@@ -1,10 +1,10 @@
 //! Repositories that not everybody may read.
 
 use serde_json::{Value, json};
-use wharfinger_test_support::{Api, HttpCache, Image, Registry, Request, Response, wait_until};
+use wharfinger_test_support::{Api, HttpCache, Image, Registry, Request, Response};
 
 use super::fleet::Fleet;
-use super::{SOON, blob, manifest, pull};
+use super::{blob, keep, manifest, pull};
 
 fn policy() -> Value {
     json!([
@@ -65,7 +65,7 @@ fn private_content_needs_its_password_whoever_pulled_it_before() {
             // What was answered to a password is not kept either, though everybody may read it.
             alice.get(target).expect(200);
             assert!(!pull(front, target, &digest), "{}: {target}", front.name());
-            wait_until("public content to be kept", SOON, || pull(front, target, &digest));
+            keep(front, target, &digest);
         }
     }
 }
