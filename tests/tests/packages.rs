@@ -222,6 +222,9 @@ fn the_package_says_what_it_replaces_and_brings_the_front() {
     for file in ["wharfinger.conf", "proxy.conf", "one-registry.conf", "one-writer.conf"] {
         assert!(work.path().join("usr/share/doc/wharfinger/examples/nginx").join(file).exists(), "{file}");
     }
+    for file in ["varnish.vcl", "nginx.conf", "traffic-server/remap.config", "traffic-server/cache.config"] {
+        assert!(work.path().join("usr/share/doc/wharfinger/examples/caches").join(file).exists(), "{file}");
+    }
 }
 
 #[test]

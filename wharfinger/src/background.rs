@@ -38,6 +38,7 @@ pub(crate) fn start(app: &Arc<App>, config: &Config, backend: &Backend) -> Vec<J
     }
     tasks.push(tokio::spawn(follow_marks(app.registry.clone())));
     tasks.push(tokio::spawn(keep_pulls(app.registry.clone())));
+    tasks.extend(app.purger.start());
     if config.storage.upload_purging.enabled && !config.storage.read_only {
         let purging = config.storage.upload_purging.clone();
         tasks.push(tokio::spawn(purge_forever(app.registry.clone(), backend.clone(), purging)));

@@ -81,6 +81,7 @@ async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<
     app.health.drain();
     let _ = stop.send(true);
     serving.await.context("the server broke down")?;
+    app.purger.finish().await;
     for task in background {
         task.abort();
         // Aborted or done, both are fine.

@@ -199,6 +199,7 @@ pub(crate) fn server_options(config: &Config) -> Result<server::Options> {
         http2: config.http.http2,
         h2c: config.http.h2c,
         redirects: redirects(config)?,
+        purge: purge(config)?,
     })
 }
 
@@ -215,6 +216,25 @@ fn redirects(config: &Config) -> Result<Option<server::Redirects>> {
         min_size: redirect.min_size,
         lifetime: redirect.lifetime,
     }))
+}
+
+/// The caches in front.
+fn purge(config: &Config) -> Result<server::purge::PurgeOptions> {
+    use server::purge::{Kind, PurgeOptions, Target};
+    let target = |endpoint: &config::PurgeEndpoint| {
+        let kind = match endpoint.kind {
+            config::FrontKind::Varnish => Kind::Varnish,
+            config::FrontKind::TrafficServer => Kind::TrafficServer,
+        };
+        let url = &endpoint.url;
+        // Clients leave out the port that they need not say.
+        let named = url.address.strip_suffix(":80").unwrap_or(&url.address);
+        let host = endpoint.host.as_deref().unwrap_or(named);
+        let credentials = url.credentials.as_ref().map(config::Secret::expose);
+        Target::new(kind, &url.address, host, &url.path, credentials).context("purge.endpoints")
+    };
+    let caches = config.purge.endpoints.iter().map(target).collect::<Result<_>>()?;
+    Ok(PurgeOptions { timeout: config.purge.timeout, caches })
 }
 
 /// TLS, where it is configured.

@@ -11,6 +11,8 @@ use crate::run;
 const PACKAGES: &[(&str, &str)] = &[
     ("docker-registry", "/usr/bin/docker-registry"),
     ("nginx", "/usr/sbin/nginx"),
+    ("varnish", "/usr/sbin/varnishd"),
+    ("trafficserver", "/usr/bin/traffic_server"),
     ("curl", "/usr/bin/curl"),
     ("skopeo", "/usr/bin/skopeo"),
     ("podman", "/usr/bin/podman"),

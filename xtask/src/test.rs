@@ -16,6 +16,7 @@ const HEAVY: &[&str] = &[
     "clients",
     "disk_cache",
     "disk_full",
+    "http_caches",
     "nginx_front",
     "packages",
     "systemd",

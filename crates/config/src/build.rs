@@ -4,6 +4,7 @@ mod access;
 mod auth;
 mod cache;
 mod http;
+mod purge;
 mod redirect;
 mod redis;
 mod storage;
@@ -41,6 +42,7 @@ pub(crate) fn build(file: Option<&str>, root: &Node, problems: &mut Problems) ->
         validation: validation(&mut reader),
         health: health(&mut reader),
         cache: cache::cache(&mut reader),
+        purge: purge::purge(&mut reader),
         admin: Admin { socket: reader.optional("admin.socket") },
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod auth;
 pub(crate) mod cache;
 pub(crate) mod http;
+pub(crate) mod purge;
 pub(crate) mod redirect;
 pub(crate) mod redis;
 pub(crate) mod storage;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::value::choice;
-use crate::{Access, Auth, DiskCache, Http, Redis, Storage};
+use crate::{Access, Auth, DiskCache, Http, Purge, Redis, Storage};
 
 /// Everything that can be configured. `Default` is what holds with no configuration at all.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +42,8 @@ pub struct Config {
     pub cache: Option<DiskCache>,
     /// Where Distribution remembers blobs; ours are remembered in memory.
     pub redis: Option<Redis>,
+    /// HTTP caches in front that are told of changes.
+    pub purge: Purge,
     /// The operator's own door.
     pub admin: Admin,
 }

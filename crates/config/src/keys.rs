@@ -8,6 +8,7 @@ mod cache;
 mod http;
 mod log;
 mod other;
+mod purge;
 mod redirect;
 mod storage;
 mod swift;
@@ -215,6 +216,7 @@ static TABLE: LazyLock<Vec<Key>> = LazyLock::new(|| {
         cache::KEYS,
         access::KEYS,
         http::KEYS,
+        purge::KEYS,
         other::KEYS,
     ] {
         table.extend_from_slice(section);

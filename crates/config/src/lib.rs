@@ -26,6 +26,7 @@ pub use config::access::{Access, Rule, TrustedProxy, Who};
 pub use config::auth::{Auth, Htpasswd, TokenAuth};
 pub use config::cache::DiskCache;
 pub use config::http::{ClientAuth, Debug, Http, Limits, Listen, Tls, TlsVersion};
+pub use config::purge::{FrontKind, Purge, PurgeEndpoint, PurgeUrl};
 pub use config::redirect::{Redirect, RedirectRule};
 pub use config::redis::{Redis, RedisTls};
 pub use config::storage::{

@@ -339,3 +339,34 @@ fn without_a_file_the_defaults_hold() {
     assert!(!loaded.config.storage.delete.enabled);
     assert_eq!(loaded.config.storage.upload_purging.age, Duration::from_secs(168 * 3600));
 }
+
+#[test]
+fn caches_in_front_are_named_with_what_they_understand_and_their_passwords_stay_secret() {
+    let file = |endpoint: &str| {
+        let text = format!(
+            "version: 0.1\nstorage: {{filesystem: {{}}}}\npurge:\n  timeout: 2s\n  endpoints: [{endpoint}]\n"
+        );
+        load(&text, &[])
+    };
+    let purge = file("{url: \"http://u:hunter2@cache:6081/r\", kind: varnish}").unwrap().config.purge;
+    assert_eq!(purge.timeout, Duration::from_secs(2));
+    let url = &purge.endpoints[0].url;
+    assert_eq!((url.address.as_str(), url.path.as_str()), ("cache:6081", "/r"));
+    assert!(!format!("{purge:?}").contains("hunter2"));
+    for (endpoint, message) in [
+        ("{url: \"http://cache\"}", "purge.endpoints.0.kind: every endpoint needs a url and a kind"),
+        ("{kind: varnish}", "purge.endpoints.0.url: every endpoint needs"),
+        ("{url: \"http://cache\", kind: squid}", "varnish, traffic-server"),
+        ("{url: \"https://u:hunter2@cache\", kind: varnish}", "without TLS"),
+        ("{url: \"u:hunter2@cache\", kind: varnish}", "has to be a URL"),
+        ("{url: \"http://cache\", kind: varnish, host: \"a b\"}", "purge.endpoints.0.host"),
+    ] {
+        let found = errors(file(endpoint));
+        assert!(found.iter().any(|line| line.contains(message)), "{endpoint}: {found:?}");
+        assert!(!found.iter().any(|line| line.contains("hunter2")), "{found:?}");
+    }
+    assert!(
+        errors(load("version: 0.1\nstorage: {filesystem: {}}\npurge: {timeout: 0s}\n", &[]))[0]
+            .contains("more than 0")
+    );
+}

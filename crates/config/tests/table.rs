@@ -120,6 +120,9 @@ fn context(key: &Key) -> Vec<(&'static str, &'static str)> {
         path if path.starts_with("storage.redirect.rules.*") => {
             vec![("REGISTRY_STORAGE_REDIRECT_RULES", "[{repositories: [a], networks: [\"::1\"]}]")]
         }
+        path if path.starts_with("purge.endpoints.*") => {
+            vec![("REGISTRY_PURGE_ENDPOINTS", "[{url: \"http://cache\", kind: varnish}]")]
+        }
         "http.net" => vec![("REGISTRY_HTTP_ADDR", "/run/a.sock")],
         "access.trusted_proxy.user_header" => vec![("REGISTRY_ACCESS_TRUSTED_PROXY_ADDRESSES", "[\"::1\"]")],
         "validation.enabled" => vec![("REGISTRY_VALIDATION_DISABLED", "true")],

@@ -58,6 +58,15 @@ pub struct Pushed {
     pub subject: Option<Digest>,
 }
 
+/// What a delete took along.
+#[derive(Clone, Debug, Default)]
+pub struct Removed {
+    /// The tags that pointed to a manifest deleted by digest.
+    pub tags: Vec<Tag>,
+    /// The manifest that it referred to.
+    pub subject: Option<Digest>,
+}
+
 impl Registry {
     /// The manifest that a tag or digest names. Its link is read by name.
     pub async fn manifest(
@@ -142,7 +151,14 @@ impl Registry {
             return self.read_manifest(name, digest).await;
         }
         let flight = self.inner.manifest_flights.join(*digest);
-        match flight.share(self.read_manifest(name, digest)).await {
+        // A look that ended a moment ago has left it in memory.
+        let look = async {
+            match known() {
+                Some(manifest) => Ok(Some(manifest)),
+                None => self.read_manifest(name, digest).await,
+            }
+        };
+        match flight.share(look).await {
             Some(found) => found,
             None => self.read_manifest(name, digest).await,
         }
@@ -284,13 +300,13 @@ impl Registry {
     }
 
     /// Deletes a tag (the manifest stays), or a manifest and, by configuration, its tags.
-    pub async fn delete_manifest(&self, name: &RepositoryName, reference: &Reference) -> Result<()> {
+    pub async fn delete_manifest(&self, name: &RepositoryName, reference: &Reference) -> Result<Removed> {
         let unknown = || Error::ManifestUnknown(name.clone(), reference.clone());
         let digest = match reference {
             Reference::Tag(tag) => {
                 let existed = self.delete_tag(name, tag).await?;
                 self.outlast_leases().await;
-                return if existed { Ok(()) } else { Err(unknown()) };
+                return if existed { Ok(Removed::default()) } else { Err(unknown()) };
             }
             Reference::Digest(digest) => digest,
         };
@@ -305,15 +321,17 @@ impl Registry {
         for tag in &tags {
             self.delete_tag(name, tag).await?;
         }
+        let mut removed = Removed { tags, subject: None };
         if let Ok(Some(manifest)) = self.manifest_content(name, digest).await
             && let Ok(manifest) = Manifest::parse_stored(&manifest.bytes)
             && let Some(subject) = manifest.subject
         {
             self.delete_referrer(name, &subject.digest, digest).await?;
+            removed.subject = Some(subject.digest);
         }
         let existed = self.delete_link(&link).await?;
         self.unshare_content(name, digest);
         self.outlast_leases().await;
-        if existed { Ok(()) } else { Err(unknown()) }
+        if existed { Ok(removed) } else { Err(unknown()) }
     }
 }

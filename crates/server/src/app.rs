@@ -23,6 +23,7 @@ use crate::incoming::RequestBody;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::patience::Progress;
+use crate::purge::Purger;
 use crate::record::Record;
 use crate::respond::{Answer, Failure};
 use crate::throttle::Throttle;
@@ -44,6 +45,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// What the health endpoints say.
     pub health: Health,
+    /// The caches in front.
+    pub purger: Purger,
     pub(crate) access_log: AccessLog,
     pub(crate) faults: Throttle<(StatusCode, &'static str)>,
 }
@@ -81,7 +84,8 @@ impl App {
     pub fn new(registry: Registry, access: Access, options: Options, metrics: Arc<Metrics>) -> App {
         let access_log = AccessLog::new(options.access_log);
         let faults = Throttle::new(Duration::from_secs(10));
-        App { registry, access, options, metrics, health: Health::default(), access_log, faults }
+        let purger = Purger::new(&options.purge, &options.prefix, &metrics);
+        App { registry, access, options, metrics, health: Health::default(), purger, access_log, faults }
     }
 
     /// Answers one request. Never fails: what goes wrong is an answer.

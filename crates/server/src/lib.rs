@@ -15,6 +15,7 @@ pub mod listen;
 pub mod metrics;
 pub mod options;
 mod patience;
+pub mod purge;
 mod record;
 mod respond;
 pub mod throttle;

@@ -21,10 +21,13 @@
 //! | `wharfinger_redis_events_total` | `type` | what came of asking Redis: hit, miss, wrong, failed, refused, bypassed |
 //! | `wharfinger_port_answers` | `address` | 1 while a port of `health.tcp` answers |
 //! | `wharfinger_redirects_total` | result | pulls of blobs where redirects are on, by what came of them |
+//! | `wharfinger_purges_total` | kind, result | changes told to caches in front |
+//! | `wharfinger_purges_waiting` | | changes that caches in front have still to be told of |
 //! | `wharfinger_damaged_blobs` | | blobs that failed a check and are withheld |
 //! | `wharfinger_store_healthy` | | 1 if the last probe wrote, read and deleted an object |
 
 mod disk;
+mod purges;
 mod redirects;
 mod shared;
 
@@ -46,6 +49,8 @@ use wharfinger_store::{Operation, StoreError, StoreErrorKind};
 use crate::health::tcp::Ports;
 use crate::throttle::Throttle;
 use disk::DiskMetrics;
+use purges::PurgeMetrics;
+pub(crate) use purges::PurgeResult;
 use redirects::RedirectMetrics;
 pub(crate) use redirects::RedirectResult;
 use shared::SharedMetrics;
@@ -225,6 +230,7 @@ pub struct Metrics {
     disk: DiskMetrics,
     shared: SharedMetrics,
     redirects: RedirectMetrics,
+    purges: PurgeMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -275,6 +281,7 @@ impl Metrics {
         let disk = DiskMetrics::new(&mut registry);
         let shared = SharedMetrics::new(&mut registry);
         let redirects = RedirectMetrics::new(&mut registry);
+        let purges = PurgeMetrics::new(&mut registry);
         let store_errors = Throttle::new(Duration::from_secs(10));
         Metrics {
             registry,
@@ -293,6 +300,7 @@ impl Metrics {
             disk,
             shared,
             redirects,
+            purges,
         }
     }
 
@@ -385,6 +393,11 @@ impl Metrics {
 
     pub(crate) fn redirect(&self, result: RedirectResult) {
         self.redirects.count(result);
+    }
+
+    /// What the caches in front were told.
+    pub(crate) fn purges(&self) -> &PurgeMetrics {
+        &self.purges
     }
 
     pub(crate) fn store_probed(&self, healthy: bool) {

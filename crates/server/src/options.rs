@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use wharfinger_access::RedirectRules;
 
+use crate::purge::PurgeOptions;
+
 /// How the server behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -40,6 +42,8 @@ pub struct Options {
     pub http2: bool,
     /// Speak HTTP/2 on plain connections that begin with its preface.
     pub h2c: bool,
+    /// The caches in front that are told of changes.
+    pub purge: PurgeOptions,
     /// Which pulls of blobs are answered by a URL of the store's own; none: no pull is.
     pub redirects: Option<Redirects>,
 }
@@ -74,6 +78,7 @@ impl Default for Options {
             drain_timeout: Duration::from_secs(30),
             http2: true,
             h2c: false,
+            purge: PurgeOptions::default(),
             redirects: None,
         }
     }

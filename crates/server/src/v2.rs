@@ -2,6 +2,7 @@
 
 pub(crate) mod action;
 mod blobs;
+mod caching;
 mod catalog;
 mod manifests;
 pub(crate) mod query;
@@ -11,7 +12,7 @@ mod tags;
 mod uploads;
 mod values;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response};
 use wharfinger_oci::Route;
 
@@ -68,5 +69,6 @@ fn base() -> Answer {
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_LENGTH, 2.into());
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }

@@ -28,6 +28,16 @@ pub(super) fn write(parts: &Parts, work: &Path, output: &Path) -> Result<PathBuf
     Ok(package)
 }
 
+/// Configurations of HTTP caches, below `packaging/caches`.
+const CACHES: [&str; 6] = [
+    "varnish.vcl",
+    "nginx.conf",
+    "traffic-server/records.config",
+    "traffic-server/remap.config",
+    "traffic-server/cache.config",
+    "traffic-server/ip_allow.yaml",
+];
+
 fn tree(parts: &Parts, revision: &str) -> Result<Tree> {
     let mut tree = Tree::default();
     tree.copy("usr/bin/wharfinger", 0o755, &parts.binary)?;
@@ -46,6 +56,10 @@ fn tree(parts: &Parts, revision: &str) -> Result<Tree> {
         ("nginx/one-writer.conf", "usr/share/doc/wharfinger/examples/nginx/one-writer.conf"),
     ] {
         tree.copy(place, 0o644, &packaging(file))?;
+    }
+    for file in CACHES {
+        let place = format!("usr/share/doc/wharfinger/examples/caches/{file}");
+        tree.copy(&place, 0o644, &packaging("caches").join(file))?;
     }
     for (file, place) in [
         ("wharfinger.bash", "usr/share/bash-completion/completions/wharfinger"),

@@ -1,15 +1,17 @@
 //! end-2, end-10: blobs by digest.
 
+use std::time::Duration;
+
 use http::header::{
-    ACCEPT_RANGES, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    IF_NONE_MATCH, IF_RANGE, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE,
+    RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use wharfinger_oci::range::{ByteRange, Requested};
 use wharfinger_oci::{Digest, ErrorCode, RepositoryName};
 
 use super::redirect::redirect;
-use super::values;
+use super::{caching, values};
 use crate::app::Call;
 use crate::body::AnswerBody;
 use crate::respond::{Answer, Failure};
@@ -18,16 +20,6 @@ pub(super) static CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-c
 
 /// Room for the headers of a pull's answer: what the map holds before it takes twice as much.
 pub(super) const HEADERS: usize = 6;
-
-/// Whether everybody may read, and nobody showed credentials.
-pub(super) fn is_public(call: &Call<'_>, name: &RepositoryName) -> bool {
-    !call.head.headers.contains_key(AUTHORIZATION) && call.app.access.is_public(name)
-}
-
-/// For content by digest: it never changes.
-pub(super) fn immutable(call: &Call<'_>, name: &RepositoryName) -> HeaderValue {
-    if is_public(call, name) { values::PUBLIC.clone() } else { values::PRIVATE.clone() }
-}
 
 /// `"sha256:..."`, and the same without quotes.
 pub(super) fn digest_values(digest: &Digest) -> (HeaderValue, HeaderValue) {
@@ -54,21 +46,33 @@ pub(super) fn client_has(call: &Call<'_>, etag: &HeaderValue) -> bool {
     list.split(',').any(matches)
 }
 
-fn describe(call: &Call<'_>, name: &RepositoryName, digest: &Digest, headers: &mut HeaderMap) {
+fn describe(
+    call: &Call<'_>,
+    name: &RepositoryName,
+    digest: &Digest,
+    age: Option<Duration>,
+    headers: &mut HeaderMap,
+) {
     headers.reserve(HEADERS);
     let (etag, plain) = digest_values(digest);
     headers.insert(ETAG, etag);
     headers.insert(CONTENT_DIGEST.clone(), plain);
     headers.insert(CONTENT_TYPE, values::OCTET_STREAM.clone());
-    headers.insert(CACHE_CONTROL, immutable(call, name));
+    headers.insert(CACHE_CONTROL, caching::immutable(call, name, age));
     headers.insert(ACCEPT_RANGES, values::BYTES.clone());
+    caching::mark_blob(call, name, digest, headers);
+    values::tell_age(headers, age);
 }
 
 /// Whether the blob can be pulled, and its size.
 pub(super) async fn head(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Result<Answer, Failure> {
     let size = call.app.registry.stat_blob(name, digest).await?;
     let mut answer = Response::new(AnswerBody::empty());
-    describe(call, name, digest, answer.headers_mut());
+    describe(call, name, digest, None, answer.headers_mut());
+    if client_has(call, &answer.headers()[ETAG]) {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(answer);
+    }
     answer.headers_mut().insert(CONTENT_LENGTH, size.into());
     Ok(answer)
 }
@@ -78,8 +82,7 @@ pub(super) async fn get(call: &Call<'_>, name: &RepositoryName, digest: &Digest)
     let registry = &call.app.registry;
     let blob = registry.blob(name, digest).await?;
     let mut answer = Response::new(AnswerBody::empty());
-    describe(call, name, digest, answer.headers_mut());
-    values::tell_age(answer.headers_mut(), blob.age);
+    describe(call, name, digest, blob.age, answer.headers_mut());
     let etag = answer.headers()[ETAG].clone();
     if client_has(call, &etag) {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
@@ -127,7 +130,10 @@ pub(super) async fn delete(
     digest: &Digest,
 ) -> Result<Answer, Failure> {
     call.deletable()?;
+    let mut due = call.app.purger.due(name);
+    due.add(|change| change.blob(digest));
     call.app.registry.delete_blob(name, digest).await?;
+    due.settle().await;
     Ok(accepted())
 }
 

@@ -4,7 +4,7 @@ use http::header::{CACHE_CONTROL, LINK};
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
-use super::query;
+use super::{caching, query};
 use crate::app::{Call, json};
 use crate::respond::{Answer, Failure};
 
@@ -18,7 +18,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Failure> {
     let (names, more) = call.app.registry.catalog(last.as_deref(), limit).await?;
     let texts: Vec<&str> = names.iter().map(wharfinger_oci::RepositoryName::as_str).collect();
     let mut answer = json(StatusCode::OK, &json!({ "repositories": texts }));
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer.headers_mut().insert(CACHE_CONTROL, caching::catalog(call));
     if let (true, Some(last)) = (more, texts.last()) {
         let query = [("last", *last), ("n", &limit.to_string())];
         let link = query::next_link(&options.prefix, "/v2/_catalog", &query);

@@ -7,8 +7,8 @@ use wharfinger_oci::{ErrorCode, Reference, RepositoryName, Route, Tag};
 use wharfinger_registry::PulledManifest;
 use wharfinger_registry::manifest::Push;
 
-use super::blobs::{CONTENT_DIGEST, HEADERS, accepted, client_has, digest_values, immutable};
-use super::{query, values};
+use super::blobs::{CONTENT_DIGEST, HEADERS, accepted, client_has, digest_values};
+use super::{caching, query, values};
 use crate::app::Call;
 use crate::body::AnswerBody;
 use crate::incoming::RequestBody;
@@ -34,10 +34,11 @@ pub(super) async fn get(
     headers.insert(CONTENT_TYPE, values::content_type(manifest.media_type));
     headers.insert(VARY, values::ACCEPT.clone());
     let cache_control = match reference {
-        Reference::Digest(_) => immutable(call, name),
-        Reference::Tag(_) => values::NO_CACHE.clone(),
+        Reference::Digest(_) => caching::immutable(call, name, age),
+        Reference::Tag(_) => caching::current(call, name),
     };
     headers.insert(CACHE_CONTROL, cache_control);
+    caching::mark_manifest(call, name, reference, &manifest.digest, headers);
     values::tell_age(headers, age);
     if known {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
@@ -83,7 +84,11 @@ pub(super) async fn put(
     };
     let content_type = call.header(CONTENT_TYPE);
     let push = Push { digest, tags: tags.clone(), content_type, bytes: collected.bytes.clone() };
+    let mut due = call.app.purger.due(name);
+    due.add(|change| tags.iter().for_each(|tag| change.tag(tag)));
     let pushed = registry.push_manifest(name, push).await?;
+    due.add(|change| pushed.subject.iter().for_each(|subject| change.subject(subject)));
+    due.settle().await;
     let mut answer = Response::new(AnswerBody::empty());
     *answer.status_mut() = StatusCode::CREATED;
     let headers = answer.headers_mut();
@@ -109,6 +114,16 @@ pub(super) async fn delete(
     reference: &Reference,
 ) -> Result<Answer, Failure> {
     call.deletable()?;
-    call.app.registry.delete_manifest(name, reference).await?;
+    let mut due = call.app.purger.due(name);
+    due.add(|change| match reference {
+        Reference::Tag(tag) => change.tag(tag),
+        Reference::Digest(digest) => change.manifest(digest),
+    });
+    let removed = call.app.registry.delete_manifest(name, reference).await?;
+    due.add(|change| {
+        removed.tags.iter().for_each(|tag| change.tag(tag));
+        removed.subject.iter().for_each(|subject| change.subject(subject));
+    });
+    due.settle().await;
     Ok(accepted())
 }

@@ -9,7 +9,8 @@ use wharfinger_oci::{Digest, RepositoryName};
 use wharfinger_registry::Blob;
 use wharfinger_store::SignedUrl;
 
-use super::blobs::{CONTENT_DIGEST, digest_values, is_public};
+use super::blobs::{CONTENT_DIGEST, digest_values};
+use super::caching::is_public;
 use crate::app::Call;
 use crate::body::AnswerBody;
 use crate::metrics::RedirectResult;

@@ -1,11 +1,11 @@
 //! end-12: what refers to a manifest.
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LINK};
+use http::header::{CONTENT_TYPE, LINK};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 use wharfinger_oci::{Digest, ErrorCode, RepositoryName, Route, media_type};
 
-use super::query;
+use super::{caching, query};
 use crate::app::{Call, json};
 use crate::respond::{Answer, Failure};
 
@@ -30,7 +30,7 @@ pub(super) async fn list(
     let mut answer = json(StatusCode::OK, &index);
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type::OCI_INDEX));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    caching::list(call, name, headers);
     if artifact_type.is_some() {
         headers.insert(FILTERS_APPLIED.clone(), HeaderValue::from_static("artifactType"));
     }

@@ -1,11 +1,11 @@
 //! end-8: the tags of a repository.
 
-use http::header::{CACHE_CONTROL, LINK};
+use http::header::LINK;
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 use wharfinger_oci::{RepositoryName, Route};
 
-use super::query;
+use super::{caching, query};
 use crate::app::{Call, json};
 use crate::respond::{Answer, Failure};
 
@@ -17,7 +17,7 @@ pub(super) async fn list(call: &Call<'_>, name: &RepositoryName) -> Result<Answe
     let page = call.app.registry.tags(name, last.as_deref(), limit.unwrap_or(usize::MAX)).await?;
     let tags: Vec<&str> = page.tags.iter().map(wharfinger_oci::Tag::as_str).collect();
     let mut answer = json(StatusCode::OK, &json!({ "name": name.as_str(), "tags": tags }));
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    caching::list(call, name, answer.headers_mut());
     if let (true, Some(limit), Some(last)) = (page.more, limit, tags.last()) {
         let path = Route::Tags(name.clone()).to_string();
         let link = query::next_link(&options.prefix, &path, &[("last", *last), ("n", &limit.to_string())]);

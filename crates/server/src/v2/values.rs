@@ -16,6 +16,7 @@ macro_rules! values {
 
 values! {
     NO_CACHE = "no-cache";
+    PRIVATE_NO_CACHE = "private, no-cache";
     PUBLIC = "public, max-age=31536000, immutable, no-transform";
     PRIVATE = "private, max-age=31536000, immutable, no-transform";
     ACCEPT = "Accept";
