@@ -227,8 +227,8 @@ fn json_descriptor(digest: &Digest) -> String {
 async fn a_herd_reads_a_manifest_once() {
     let fixture = Fixture::new().await;
     let config = fixture.push(b"{}").await;
-    // Large enough that the reads of it overlap.
-    let (descriptor, note) = (json_descriptor(&config), "x".repeat(2 * MIB));
+    // Large enough that the reads of it overlap, small enough to be kept in memory.
+    let (descriptor, note) = (json_descriptor(&config), "x".repeat(MIB / 4));
     let manifest = format!(
         r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{descriptor},"layers":[],"annotations":{{"n":"{note}"}}}}"#
     );
