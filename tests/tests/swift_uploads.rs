@@ -13,9 +13,8 @@ use wharfinger_test_support::{
 
 /// Uploads of one run.
 const UPLOADS: usize = 20;
-/// Bytes of one upload, and of every fifth (of all of them where the environment has WHARFINGER_TEST_LARGE).
-const SIZE: usize = 64 << 20;
-const LARGE: usize = 500_000_000;
+/// Bytes of one upload.
+const SIZE: usize = 500_000_000;
 /// Bytes of a segment: what is durable grows by so much at a time.
 const SEGMENT: usize = 8 << 20;
 /// Requests that bring an upload, as long as nothing happens.
@@ -132,10 +131,10 @@ fn site(swift: &SwiftCluster, container: &str) -> Site {
 }
 
 /// One or two points at which the instance is killed: so many bytes after the start, and a moment later.
-fn kill_points(rng: &mut Rng, size: usize) -> Vec<(usize, Duration)> {
+fn kill_points(rng: &mut Rng) -> Vec<(usize, Duration)> {
     let count = 1 + rng.below(2);
     let point = |rng: &mut Rng| {
-        (rng.below(size as u64) as usize, Duration::from_millis(rng.below(2) * rng.below(120)))
+        (rng.below(SIZE as u64) as usize, Duration::from_millis(rng.below(2) * rng.below(120)))
     };
     let mut points: Vec<_> = (0..count).map(|_| point(rng)).collect();
     points.sort();
@@ -195,16 +194,14 @@ fn an_upload_goes_on_at_another_instance_after_a_kill_and_leaves_nothing_over() 
     let swift = SwiftCluster::shared(Pipeline::Wikimedia);
     let container = swift.fresh_container();
     let mut site = site(swift, &container);
-    let all_large = std::env::var_os("WHARFINGER_TEST_LARGE").is_some();
     let mut blobs = Vec::new();
     let mark = swift.mark();
     let mut sessions = Vec::new();
     for number in 0..UPLOADS {
         let seed = rng.number();
-        let size = if all_large || number % 5 == 0 { LARGE } else { SIZE };
-        let (first, points) = (number % 2, kill_points(&mut rng, size));
-        println!("upload {number}: {size} bytes, first instance {first}, killed at {points:?}");
-        let content = bytes(seed, size);
+        let (first, points) = (number % 2, kill_points(&mut rng));
+        println!("upload {number}: first instance {first}, killed at {points:?}");
+        let content = bytes(seed, SIZE);
         let digest = Digest::sha256(&content);
         let session = site.api(first).start_upload("killed");
         let mut upload = Upload { content, session, acknowledged: 0, kills: 0 };
@@ -220,12 +217,12 @@ fn an_upload_goes_on_at_another_instance_after_a_kill_and_leaves_nothing_over() 
         for instance in 0..2 {
             assert!(site.api(instance).pull_blob("killed", &digest) == upload.content, "through {instance}");
         }
-        sessions.push((upload.id(), size, upload.kills as u64));
-        blobs.push((digest, size));
+        sessions.push((upload.id(), upload.kills as u64));
+        blobs.push((digest, SIZE));
     }
     let stored = stored_by_session(swift, mark);
-    for (id, size, kills) in &sessions {
-        let twice = stored[id] - *size as u64;
+    for (id, kills) in &sessions {
+        let twice = stored[id] - SIZE as u64;
         assert!(
             twice <= kills * SEGMENT as u64,
             "{twice} bytes of {id} were stored twice, with {kills} kills"

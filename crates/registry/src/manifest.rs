@@ -2,19 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use wharfinger_oci::manifest::MAX_MANIFEST_SIZE;
 use wharfinger_oci::{
     Algorithm, Descriptor, Digest, Manifest, ManifestError, Reference, RepositoryName, Tag, media_type,
 };
-use wharfinger_store::{Durability, Key, List};
+use wharfinger_store::{Durability, Key, List, Operation};
 
 use crate::error::{Error, Result, optional};
 use crate::layout;
 use crate::registry::{DeleteByDigest, IndexChildren, Registry};
 use crate::sharing::SharedContent;
+use crate::turns::waited_in_vain;
 
 /// A manifest as it was pushed.
 #[derive(Clone, Debug)]
@@ -150,7 +151,7 @@ impl Registry {
         if !self.inner.shape.remote {
             return self.read_manifest(name, digest).await;
         }
-        let flight = self.inner.manifest_flights.join(*digest);
+        let (arrived, flight) = (Instant::now(), self.inner.manifest_flights.join(*digest));
         // A look that ended a moment ago has left it in memory.
         let look = async {
             match known() {
@@ -160,7 +161,10 @@ impl Registry {
         };
         match flight.share(look).await {
             Some(found) => found,
-            None => self.read_manifest(name, digest).await,
+            None => {
+                waited_in_vain(arrived, Operation::Get, &layout::blob_data(digest))?;
+                self.read_manifest(name, digest).await
+            }
         }
     }
 

@@ -13,12 +13,12 @@ use bytes::Bytes;
 use quick_cache::sync::Cache;
 use wharfinger_oci::{Digest, RepositoryName};
 use wharfinger_shared::{Kind, Patience, Shared};
-use wharfinger_store::{Key, StoreErrorKind};
+use wharfinger_store::{Key, Operation, StoreErrorKind};
 
 use crate::error::{Error, Result, optional};
 use crate::layout;
 use crate::registry::Registry;
-use crate::turns::{Last, Turns};
+use crate::turns::{Last, Turns, waited_in_vain};
 
 /// Links that are kept in mind.
 const LINKS: usize = 100_000;
@@ -246,7 +246,10 @@ impl Registry {
         }
         if turn.failed_lately() {
             drop(turn);
-            return self.ask_and_note(recall, key, question).await;
+            return match waited_in_vain(arrived, Operation::Head, key) {
+                Ok(()) => self.ask_and_note(recall, key, question).await,
+                Err(error) => recall.last_answer(key, error.into()).await,
+            };
         }
         let asked = Instant::now();
         let answer = self.ask_and_note(recall, key, question).await;

@@ -7,11 +7,23 @@ use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use wharfinger_store::{Key, Operation, StoreError, StoreErrorKind};
 
 /// Keys that may be asked for by several at a time.
 const KEYS: usize = 10_000;
 /// For how long it is remembered that asking failed: who waited for it asks alone, and does not wait in turn.
 const FAILED: Duration = Duration::from_secs(1);
+/// Who has waited so long for somebody else's asking, which then failed, does not wait as long again for its own.
+const LONG: Duration = Duration::from_secs(1);
+
+/// The answer for who waited since then until another's asking failed, where it waited for long.
+pub(crate) fn waited_in_vain(arrived: Instant, operation: Operation, key: &Key) -> Result<(), StoreError> {
+    if arrived.elapsed() < LONG {
+        return Ok(());
+    }
+    let reason = "another request for the same failed after a long wait";
+    Err(StoreError::new(StoreErrorKind::Unavailable, operation, key, reason))
+}
 
 /// How the last one who asked fared.
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::process::{Process, quiet_port};
+use crate::tls::Authority;
 use crate::tools::system_tool;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,6 +29,24 @@ impl RedisServer {
         let port = quiet_port();
         let mut server = RedisServer { process: spawn(port, &work), port, work };
         server.wait_ready();
+        server
+    }
+
+    /// Starts a Redis that speaks TLS alone, asks for a client's certificate by the same authority, and for a password.
+    pub fn start_tls(authority: &Authority, password: &str) -> RedisServer {
+        let work = tempfile::Builder::new().prefix("wharfinger-redis-").tempdir();
+        let work = work.expect("a directory for Redis");
+        let (port, identity) = (quiet_port(), authority.issue(work.path()));
+        let roots = work.path().join("roots.pem");
+        std::fs::write(&roots, authority.pem()).expect("a file of the authority");
+        let mut command = system_tool("redis-server").command();
+        command.args(["--bind", "127.0.0.1", "--port", "0", "--tls-port", &port.to_string(), "--save", ""]);
+        command.arg("--tls-cert-file").arg(&identity.certificate).arg("--tls-key-file").arg(&identity.key);
+        command.arg("--tls-ca-cert-file").arg(&roots).args(["--tls-auth-clients", "yes"]);
+        command.args(["--requirepass", password]).arg("--dir").arg(work.path());
+        let process = Process::spawn(&mut command, &work.path().join("log"));
+        let mut server = RedisServer { process, port, work };
+        server.process.wait_ready(PATIENCE, || TcpStream::connect(("127.0.0.1", port)).is_ok());
         server
     }
 
@@ -71,23 +90,23 @@ impl RedisServer {
     /// Sends an inline command (<https://redis.io/docs/latest/develop/reference/protocol-spec/>); returns the first
     /// line of the answer.
     pub fn ask(&self, command: &str) -> String {
-        self.try_ask(command).unwrap_or_else(|error| panic!("{command}: {error}\n{}", self.process.tail()))
-    }
-
-    fn try_ask(&self, command: &str) -> std::io::Result<String> {
-        let mut socket = TcpStream::connect(("127.0.0.1", self.port))?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.write_all(format!("{command}\r\n").as_bytes())?;
-        let mut line = String::new();
-        BufReader::new(socket).read_line(&mut line)?;
-        Ok(line.trim_end().to_owned())
+        ask(self.port, command).unwrap_or_else(|error| panic!("{command}: {error}\n{}", self.process.tail()))
     }
 
     fn wait_ready(&mut self) {
         let port = self.port;
-        self.process.wait_ready(PATIENCE, || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        assert_eq!(self.ask("PING"), "+PONG");
+        // It listens before it answers.
+        self.process.wait_ready(PATIENCE, || ask(port, "PING").is_ok_and(|answer| answer == "+PONG"));
     }
+}
+
+fn ask(port: u16, command: &str) -> std::io::Result<String> {
+    let mut socket = TcpStream::connect(("127.0.0.1", port))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.write_all(format!("{command}\r\n").as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(socket).read_line(&mut line)?;
+    Ok(line.trim_end().to_owned())
 }
 
 fn spawn(port: u16, work: &TempDir) -> Process {

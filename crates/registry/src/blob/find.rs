@@ -1,12 +1,16 @@
 //! Where the bytes of a blob are read: memory, the disk cache, a fetch that is under way, or the store.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use wharfinger_oci::Digest;
+use wharfinger_store::Operation;
 
 use super::{Blob, Content, HASHED_ON_LOOK, Readable};
 use crate::error::Result;
+use crate::layout;
 use crate::registry::Registry;
+use crate::turns::waited_in_vain;
 
 impl Registry {
     /// A blob for a pull. Many who ask at once for what is not at hand make the store be asked once.
@@ -17,7 +21,7 @@ impl Registry {
         if !self.inner.shape.remote {
             return self.open_data(digest).await;
         }
-        let flight = self.inner.blob_flights.join(*digest);
+        let (arrived, flight) = (Instant::now(), self.inner.blob_flights.join(*digest));
         let look = async {
             match self.at_hand(digest).await {
                 Some(blob) => Ok(Some(blob)),
@@ -26,7 +30,10 @@ impl Registry {
         };
         match flight.share(look).await {
             Some(found) => Ok(found?.map(|blob| Blob { flight: Some(flight), ..blob })),
-            None => self.open_data(digest).await,
+            None => {
+                waited_in_vain(arrived, Operation::Open, &layout::blob_data(digest))?;
+                self.open_data(digest).await
+            }
         }
     }
 

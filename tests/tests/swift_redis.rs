@@ -2,12 +2,14 @@
 //! operator sees how it does.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
 
+use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use wharfinger_test_support::{
-    Builder, Image, RedisServer, Registry, SwiftCluster, pause, wait_until, wharfinger_binary,
+    Authority, Builder, Image, Purpose, RedisServer, Registry, SwiftCluster, pause, wait_until,
+    wharfinger_binary,
 };
 
 /// What a request may wait for Redis in all, with what Swift and a busy machine take.
@@ -76,6 +78,48 @@ fn whatever_becomes_of_redis_images_are_pushed_and_pulled_and_the_instance_stays
     let said = lines.iter().filter(|line| line.text.contains("Redis does not answer")).count();
     assert_eq!(said, 1, "two outages within a minute are told of once");
     assert!(redis_of(&registry)["longest_wait_ms"].as_f64().unwrap() < 250.0, "{}", redis_of(&registry));
+}
+
+#[test]
+fn redis_is_spoken_to_by_tls_with_a_certificate_and_a_password() {
+    let swift = SwiftCluster::shared(wharfinger_test_support::Pipeline::Full);
+    let (authority, container) = (Authority::new(), swift.fresh_container());
+    let redis = RedisServer::start_tls(&authority, "open sesame");
+    let client = authority.issue_client("registry", Purpose::Client);
+    let with = |roots: &str, password: &str| {
+        let builder = Registry::builder().swift(swift, &container);
+        let directory = builder.directory().to_owned();
+        for (name, text) in
+            [("roots.pem", roots), ("redis.crt", &client.certificate), ("redis.key", &client.key)]
+        {
+            fs::write(directory.join(name), text).unwrap();
+        }
+        let path = |name: &str| directory.join(name).display().to_string();
+        let builder = builder
+            // Of several, the first that answers.
+            .set("redis.addrs", json!(["127.0.0.1:1", redis.address()]))
+            .set("redis.password", password)
+            .set("redis.dialtimeout", "1s")
+            .set("redis.tls.rootcas", json!([path("roots.pem")]))
+            .set("redis.tls.certificate", path("redis.crt"))
+            .set("redis.tls.key", path("redis.key"))
+            .set("admin.socket", path("admin.sock"));
+        builder.allow_log("Redis does not answer").start()
+    };
+    let registry = with(authority.pem(), "open sesame");
+    until(&registry, "used");
+    registry.api().push_image("team/app", "v1", &Image::small(1));
+    registry.api().pull("team/app", "v1");
+    let stranger = Authority::new();
+    for (roots, password) in [(stranger.pem(), "open sesame"), (authority.pem(), "wrong")] {
+        let registry = with(roots, password);
+        wait_until("a line on Redis", Duration::from_secs(10), || {
+            registry.log().iter().any(|line| line.text.contains("Redis does not answer"))
+        });
+        assert_eq!(redis_of(&registry)["state"], "bypassed");
+        registry.api().pull("team/app", "v1");
+        assert!(!registry.log().iter().any(|line| line.text.contains("sesame")), "a password is logged");
+    }
 }
 
 #[test]
