@@ -1,5 +1,7 @@
 //! The command line.
 
+mod graph;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +28,8 @@ Examples:
 
 Exit codes: 0 done, 1 something is wrong, 2 it could not be tried.";
 
+pub(crate) use graph::{Fsck, Heal, Impact, Scope, Walk};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve a registry.
@@ -42,6 +46,12 @@ pub(crate) enum Command {
     LogLevel(LogLevel),
     /// Show how a running server is doing.
     Status(Status),
+    /// Look at everything: what is damaged, which images that hits, where an intact copy lies, what to push again.
+    Fsck(Fsck),
+    /// Put right what is damaged, from an intact copy, and prove it.
+    Heal(Heal),
+    /// Say which images use a blob, a manifest or a segment.
+    Impact(Impact),
     /// Look after uploads that nobody finished.
     #[command(subcommand)]
     Uploads(Uploads),

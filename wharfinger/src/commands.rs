@@ -3,7 +3,11 @@
 pub(crate) mod adopt;
 pub(crate) mod cache;
 pub(crate) mod config;
+pub(crate) mod fsck;
 pub(crate) mod generate;
+pub(crate) mod heal;
+pub(crate) mod impact;
 pub(crate) mod log_level;
+mod sources;
 pub(crate) mod status;
 pub(crate) mod uploads;

@@ -5,6 +5,7 @@ mod background;
 mod cli;
 mod commands;
 mod logging;
+mod page;
 mod progress;
 mod serve;
 mod storage;
@@ -27,6 +28,9 @@ fn main() -> ExitCode {
         Command::Cache(command) => commands::cache::run(&command),
         Command::LogLevel(arguments) => commands::log_level::run(&arguments),
         Command::Status(arguments) => commands::status::run(&arguments),
+        Command::Fsck(arguments) => commands::fsck::run(&arguments),
+        Command::Heal(arguments) => commands::heal::run(&arguments),
+        Command::Impact(arguments) => commands::impact::run(&arguments),
         Command::Uploads(command) => commands::uploads::run(&command),
         Command::Generate(command) => commands::generate::run(&command),
     };

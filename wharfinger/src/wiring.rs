@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use http::{HeaderName, HeaderValue};
 use wharfinger_access as access;
 use wharfinger_config as config;
-use wharfinger_config::Config;
+use wharfinger_config::{Config, Diagnostic};
 use wharfinger_registry as registry;
 use wharfinger_server as server;
 use wharfinger_server::tls::{Tls, TlsOptions};
@@ -24,6 +24,29 @@ pub(crate) fn load(file: Option<&Path>, ignore_unsupported: &[String]) -> Result
         let lines: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the configuration cannot be used:\n  {}", lines.join("\n  "))
     })
+}
+
+/// A configuration, with everything that there is to say about it.
+pub(crate) struct AsItIs {
+    pub(crate) config: Config,
+    pub(crate) remarks: Vec<Diagnostic>,
+}
+
+/// Reads a configuration also where keys of it are not supported: these are among the remarks.
+pub(crate) fn load_as_it_is(file: Option<&Path>, ignore_unsupported: &[String]) -> Result<AsItIs> {
+    let mut ignored = ignore_unsupported.to_vec();
+    let refused = match config::load(file, std::env::vars(), &ignored) {
+        Ok(loaded) => return Ok(AsItIs { config: loaded.config, remarks: loaded.warnings }),
+        Err(errors) => errors.0,
+    };
+    ignored.extend(refused.iter().filter(|error| !error.key.is_empty()).map(|error| error.key.clone()));
+    // What is wrong for another reason stays wrong.
+    let loaded = load(file, &ignored)?;
+    let mut remarks = refused;
+    let told = |warning: &Diagnostic| remarks.iter().any(|error| error.key == warning.key);
+    let others: Vec<Diagnostic> = loaded.warnings.into_iter().filter(|warning| !told(warning)).collect();
+    remarks.extend(others);
+    Ok(AsItIs { config: loaded.config, remarks })
 }
 
 /// Where the admin socket is when the data is not in a directory.

@@ -2,21 +2,26 @@
 //!
 //! [`census`] counts what a listing of everything shows; [`graph`] reads by name what tags and manifests reach and says
 //! what is damaged. [`adopt`] stands on them: what a container of Distribution holds, what is derived from it when it is
-//! taken over, and whether Distribution could take it back.
+//! taken over, and whether Distribution could take it back. [`fsck`] says what is damaged and whom that hurts, [`impact`]
+//! who uses an object, and [`heal`] puts right what an intact copy ([`copies`]) can put right.
 //!
 //! Listings find candidates, reads by name decide; nothing here deletes an object.
 
 pub mod adopt;
 pub mod census;
+pub mod copies;
 pub mod finding;
+pub mod fsck;
 pub mod graph;
+pub mod heal;
+pub mod impact;
 mod parallel;
 pub mod prove;
 pub mod redis;
 pub mod segments;
 mod watch;
 
-pub use finding::{Finding, Kind};
+pub use finding::{Finding, Kind, Severity};
 pub use prove::Pace;
 pub use watch::{Unwatched, Watch};
 

@@ -119,7 +119,8 @@ impl Registry {
         let unknown = || Error::BlobUnknown(name.clone(), *digest);
         let link = self.recall_linked(name, digest).await?;
         let target = link.value.ok_or_else(unknown)?;
-        let blob = self.find_data(&target).await?.ok_or_else(unknown)?;
+        let lost = || Error::BlobLost(name.clone(), *digest);
+        let blob = self.find_data(&target).await?.ok_or_else(lost)?;
         Ok(Blob { age: link.age, ..blob })
     }
 
@@ -527,7 +528,7 @@ impl Registry {
     }
 }
 
-async fn hash_file(
+pub(crate) async fn hash_file(
     mut hasher: Hasher,
     mut indexer: ChunkIndexer,
     file: Arc<LocalFile>,
@@ -542,7 +543,7 @@ async fn hash_file(
     tokio::task::spawn_blocking(hash).await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
 }
 
-async fn hash_remote(
+pub(crate) async fn hash_remote(
     mut hasher: Hasher,
     mut indexer: ChunkIndexer,
     object: &dyn Remote,

@@ -47,7 +47,7 @@ impl Damage {
     }
 
     /// What the mark in the store holds, where it needs one: what a look finds, every instance finds by itself.
-    fn mark(self) -> Option<String> {
+    pub(crate) fn mark(self) -> Option<String> {
         match self {
             Damage::Read(Some(age)) => Some(age.duration_since(UNIX_EPOCH).ok()?.as_nanos().to_string()),
             _ => None,
@@ -83,6 +83,14 @@ impl Registry {
                     tracing::warn!(%digest, %error, "other instances could not be told that a blob is damaged");
                 }
             });
+        }
+    }
+
+    /// Withholds a blob of which somebody else has said why.
+    pub(crate) fn mark_damaged_quietly(&self, digest: &Digest, damage: Damage) {
+        let mut known = self.inner.damaged.known.lock();
+        if known.len() < MOST {
+            known.insert(*digest, damage);
         }
     }
 

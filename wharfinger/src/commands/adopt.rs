@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use wharfinger_config::{self as config, Config, Diagnostic};
+use wharfinger_config as config;
 use wharfinger_maintenance::Effort;
 use wharfinger_maintenance::adopt::back::{self, Back};
 use wharfinger_maintenance::adopt::derive;
@@ -20,7 +20,7 @@ use wharfinger_registry::{self as registry, Registry};
 use crate::cli::{Adopt, Output};
 use crate::progress::Progress;
 use crate::storage::Backend;
-use crate::wiring;
+use crate::wiring::{self, AsItIs};
 
 use differences::Difference;
 use site::Site;
@@ -165,26 +165,6 @@ async fn compare_redis(
     Ok(memory::compare(&mut redis, reading.store(), flush, effort, progress).await?)
 }
 
-/// A configuration, with everything that there is to say about it.
-struct Loaded {
-    config: Config,
-    remarks: Vec<Diagnostic>,
-}
-
-/// Reads a configuration also where keys of it are not supported: these are among the remarks.
-fn load_as_it_is(arguments: &Adopt) -> Result<Loaded> {
-    let file = arguments.source.file.as_deref();
-    let mut ignored = arguments.source.ignore_unsupported.clone();
-    let refused = match config::load(file, std::env::vars(), &ignored) {
-        Ok(loaded) => return Ok(Loaded { config: loaded.config, remarks: loaded.warnings }),
-        Err(errors) => errors.0,
-    };
-    ignored.extend(refused.iter().filter(|error| !error.key.is_empty()).map(|error| error.key.clone()));
-    // What is wrong for another reason stays wrong.
-    let loaded = wiring::load(file, &ignored)?;
-    let mut remarks = refused;
-    let told = |warning: &Diagnostic| remarks.iter().any(|error| error.key == warning.key);
-    let others: Vec<Diagnostic> = loaded.warnings.into_iter().filter(|warning| !told(warning)).collect();
-    remarks.extend(others);
-    Ok(Loaded { config: loaded.config, remarks })
+fn load_as_it_is(arguments: &Adopt) -> Result<AsItIs> {
+    wiring::load_as_it_is(arguments.source.file.as_deref(), &arguments.source.ignore_unsupported)
 }

@@ -11,7 +11,7 @@ use crate::census::{Census, Foreign, Tally, each_row};
 use crate::graph::{self, Content, Form, Graph, Link, State};
 use crate::prove::{Pace, hash};
 use crate::segments::{self, Named, Orphans};
-use crate::{Effort, Finding, Watch, parallel};
+use crate::{Effort, Finding, Severity, Watch, parallel};
 
 /// How to look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -114,6 +114,8 @@ pub async fn survey(
         survey.hashed = hash_blobs(&mut graph, store, effort, watch).await;
     }
     survey.findings = graph.judge(&census);
+    // These are told with what could not be looked at.
+    survey.findings.retain(|finding| finding.kind.severity() == Severity::Damage);
     survey.unknown = graph.unknown();
     survey.count(&census, &graph, container);
     survey.look_at_uploads(store, &census).await;
@@ -240,8 +242,12 @@ impl Survey {
         watch: &dyn Watch,
     ) -> Result<()> {
         let mut named = Named::default();
-        graph.blobs.values().filter_map(|blob| blob.form.as_ref()).for_each(|form| name(form, &mut named));
-        name_uploads(store, census, &mut named).await;
+        graph
+            .blobs
+            .values()
+            .filter_map(|blob| blob.form.as_ref())
+            .for_each(|form| segments::name(form, &mut named));
+        segments::name_uploads(store, census, &mut named).await;
         let mut scan = segments::scan(inventory, &named, watch).await?;
         if !self.unknown.is_empty() {
             // They may belong to what could not be looked at.
@@ -252,10 +258,10 @@ impl Survey {
             let later = Census::take(inventory, watch).await?;
             for digest in later.blobs.keys().filter(|digest| !census.blobs.contains_key(digest)) {
                 if let Ok(structure) = store.inspect(&layout::blob_data(digest)).await {
-                    name(&graph::form(structure), &mut named);
+                    segments::name(&graph::form(structure), &mut named);
                 }
             }
-            name_uploads(store, &later, &mut named).await;
+            segments::name_uploads(store, &later, &mut named).await;
             scan = segments::scan(inventory, &named, watch).await?;
         }
         self.holdings.segments = scan.all;
@@ -265,25 +271,4 @@ impl Survey {
         self.foreign.examples.extend(scan.foreign.examples);
         Ok(())
     }
-}
-
-fn name(form: &Form, named: &mut Named) {
-    match form {
-        Form::Plain => {}
-        Form::Static(prefixes) => prefixes.iter().for_each(|prefix| named.prefix(prefix)),
-        Form::Dynamic { prefix, .. } => named.prefix(prefix),
-    }
-}
-
-/// What uploads in progress name: Distribution's by the header of `data`, ours by the id of the session.
-async fn name_uploads(store: &dyn Store, census: &Census, named: &mut Named) {
-    for (repository, listed) in &census.repositories {
-        for id in &listed.uploads {
-            let data = layout::foreign_uploads(repository).join(id).join("data");
-            if let Ok(structure) = store.inspect(&data).await {
-                name(&graph::form(structure), named);
-            }
-        }
-    }
-    named.sessions.extend(&census.sessions);
 }

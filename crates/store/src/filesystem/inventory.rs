@@ -43,7 +43,8 @@ impl Root {
                 }
                 // Deleted since, or a socket.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                // Whoever reads it by name is told what is wrong with it.
+                Err(_) => rows.push(Row { name: key.as_str().to_owned(), size: 0, modified: None }),
             }
         }
         Ok(Rows { rows, next })

@@ -1,55 +1,14 @@
 //! The reports for people.
 
-use std::fmt::Write;
-
 use wharfinger_maintenance::adopt::back::Session;
 use wharfinger_maintenance::adopt::derive::Derived;
 use wharfinger_maintenance::adopt::survey::Survey;
 use wharfinger_maintenance::census::Tally;
-use wharfinger_maintenance::segments::Orphans;
 
-use super::differences::count;
 use super::site::{Cluster, Site};
 use super::{Report, WayBack};
+use crate::page::{Page, count, orphan};
 use crate::units::size;
-
-/// Lines of one list; JSON has all.
-const LINES: usize = 50;
-
-/// Text that lines are added to. Writing to a `String` cannot fail.
-pub(super) struct Page(String);
-
-impl Page {
-    pub(super) fn new() -> Page {
-        Page(String::new())
-    }
-
-    pub(super) fn line(&mut self, text: impl std::fmt::Display) {
-        let _ = writeln!(self.0, "{text}");
-    }
-
-    pub(super) fn title(&mut self, text: impl std::fmt::Display) {
-        if !self.0.is_empty() {
-            self.line("");
-        }
-        self.line(text);
-    }
-
-    /// At most so many lines that a reader takes in.
-    pub(super) fn list<T: std::fmt::Display>(&mut self, items: impl ExactSizeIterator<Item = T>) {
-        let more = items.len().saturating_sub(LINES);
-        for item in items.take(LINES) {
-            self.line(format_args!("  {item}"));
-        }
-        if more > 0 {
-            self.line(format_args!("  and {more} more (--output json has all)"));
-        }
-    }
-
-    pub(super) fn finish(self) -> String {
-        self.0
-    }
-}
 
 pub(super) fn dry_run(report: &Report) -> String {
     let mut page = Page::new();
@@ -194,16 +153,6 @@ fn leftovers(page: &mut Page, survey: &Survey) {
     }
 }
 
-fn orphan(orphans: &Orphans) -> String {
-    let whose = match (&orphans.repository, &orphans.upload) {
-        (Some(repository), Some(upload)) => format!("{repository}, upload {upload}"),
-        (None, Some(session)) => format!("session {session}"),
-        _ => orphans.prefix.clone(),
-    };
-    let newest = orphans.newest.as_ref().map(|at| format!(", newest of {at}")).unwrap_or_default();
-    format!("{whose}: {}, {}{newest}", count(orphans.segments, "segment"), size(orphans.bytes))
-}
-
 /// What was derived.
 pub(super) fn adopted(place: &str, derived: &Derived) -> String {
     let mut page = Page::new();
@@ -284,18 +233,4 @@ pub(super) fn back(place: &str, report: &WayBack) -> String {
         false => "Distribution 2.8 cannot take over as it is: see above.",
     });
     page.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_lists_are_cut() {
-        let mut page = Page::new();
-        page.list(0..60);
-        let text = page.finish();
-        assert_eq!(text.lines().count(), 51);
-        assert!(text.ends_with("  and 10 more (--output json has all)\n"));
-    }
 }
