@@ -12,7 +12,6 @@ pub mod finding;
 pub mod graph;
 mod parallel;
 pub mod prove;
-pub mod redis;
 pub mod segments;
 mod watch;
 
