@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod logging;
 mod progress;
+mod scrubbing;
 mod serve;
 mod storage;
 mod units;

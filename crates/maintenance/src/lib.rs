@@ -2,7 +2,7 @@
 //!
 //! [`census`] counts what a listing of everything shows; [`graph`] reads by name what tags and manifests reach and says
 //! what is damaged. [`adopt`] stands on them: what a container of Distribution holds, what is derived from it when it is
-//! taken over, and whether Distribution could take it back.
+//! taken over, and whether Distribution could take it back. [`scrub`] reads everything again, all the time.
 //!
 //! Listings find candidates, reads by name decide; nothing here deletes an object.
 
@@ -12,6 +12,7 @@ pub mod finding;
 pub mod graph;
 mod parallel;
 pub mod prove;
+pub mod scrub;
 pub mod segments;
 mod watch;
 
