@@ -1,4 +1,4 @@
-//! What runs beside requests: finding the store, its probe, and the purge of abandoned uploads.
+//! What runs beside requests: finding the store, its probe, the scrub, and the purge of abandoned uploads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use wharfinger_config::{Config, UploadPurging};
 use wharfinger_registry::Registry;
 use wharfinger_server::{App, health};
 
+use crate::scrubbing;
 use crate::storage::Backend;
 
 /// Between two looks for blobs that other instances found damaged.
@@ -39,6 +40,9 @@ pub(crate) fn start(app: &Arc<App>, config: &Config, backend: &Backend) -> Vec<J
     tasks.push(tokio::spawn(follow_marks(app.registry.clone())));
     tasks.push(tokio::spawn(keep_pulls(app.registry.clone())));
     tasks.extend(app.purger.start());
+    if config.scrub.enabled {
+        tasks.push(tokio::spawn(scrubbing::forever(app.clone(), config.clone())));
+    }
     if config.storage.upload_purging.enabled && !config.storage.read_only {
         let purging = config.storage.upload_purging.clone();
         tasks.push(tokio::spawn(purge_forever(app.registry.clone(), backend.clone(), purging)));

@@ -7,6 +7,7 @@ mod commands;
 mod logging;
 mod page;
 mod progress;
+mod scrubbing;
 mod serve;
 mod storage;
 mod units;

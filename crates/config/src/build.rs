@@ -7,6 +7,7 @@ mod http;
 mod purge;
 mod redirect;
 mod redis;
+mod scrub;
 mod storage;
 mod swift;
 
@@ -43,6 +44,7 @@ pub(crate) fn build(file: Option<&str>, root: &Node, problems: &mut Problems) ->
         health: health(&mut reader),
         cache: cache::cache(&mut reader),
         purge: purge::purge(&mut reader),
+        scrub: scrub::scrub(&mut reader),
         admin: Admin { socket: reader.optional("admin.socket") },
     }
 }

@@ -10,6 +10,7 @@ mod log;
 mod other;
 mod purge;
 mod redirect;
+mod scrub;
 mod storage;
 mod swift;
 
@@ -217,6 +218,7 @@ static TABLE: LazyLock<Vec<Key>> = LazyLock::new(|| {
         access::KEYS,
         http::KEYS,
         purge::KEYS,
+        scrub::KEYS,
         other::KEYS,
     ] {
         table.extend_from_slice(section);

@@ -3,7 +3,8 @@
 //! [`census`] counts what a listing of everything shows; [`graph`] reads by name what tags and manifests reach and says
 //! what is damaged. [`adopt`] stands on them: what a container of Distribution holds, what is derived from it when it is
 //! taken over, and whether Distribution could take it back. [`fsck`] says what is damaged and whom that hurts, [`impact`]
-//! who uses an object, and [`heal`] puts right what an intact copy ([`copies`]) can put right.
+//! who uses an object, and [`heal`] puts right what an intact copy ([`copies`]) can put right. [`scrub`] reads everything
+//! again, all the time.
 //!
 //! Listings find candidates, reads by name decide; nothing here deletes an object.
 
@@ -17,7 +18,7 @@ pub mod heal;
 pub mod impact;
 mod parallel;
 pub mod prove;
-pub mod redis;
+pub mod scrub;
 pub mod segments;
 mod watch;
 

@@ -94,6 +94,22 @@ impl Registry {
         }
     }
 
+    /// Withholds a blob that was read whole, and again, and is not what its digest says. `modified` is when the store says
+    /// that the copy was written, `reason` what is wrong with it.
+    pub fn mark_wrong(&self, digest: &Digest, modified: Option<SystemTime>, reason: &str) {
+        let modified = modified.filter(|_| self.inner.shape.remote);
+        self.inner.caches.forget(digest);
+        self.mark_damaged(digest, Damage::Read(modified), reason);
+    }
+
+    /// A blob was read whole and is what its digest says: it is offered, whatever was known of it before.
+    pub fn mark_whole(&self, digest: &Digest) {
+        if self.damage(digest).is_some() {
+            tracing::info!(%digest, "a blob that was withheld is whole again");
+            self.mark_mended(digest);
+        }
+    }
+
     /// Forgets what was known of a blob that was pushed again.
     pub(crate) fn mark_mended(&self, digest: &Digest) {
         let known = self.inner.damaged.known.lock().remove(digest);

@@ -15,6 +15,7 @@
 //! | `wharfinger/v1/catalog/names/<name, with ! for />` | nothing: this repository exists (remote stores) |
 //! | `wharfinger/v1/catalog/complete` | nothing: there is such a name for every repository |
 //! | `wharfinger/v1/damaged/<alg>/<hex>` | how old the copy is that failed a check, in ns since 1970 |
+//! | `wharfinger/v1/scrub` | how far the scrub is |
 //! | `wharfinger/v1/probe/<uuid>` | what the health probe writes, reads and deletes |
 //!
 //! The first part is Distribution's own layout, byte for byte; the second is ours and lies beside it. A link is a
@@ -166,6 +167,11 @@ pub fn catalog_repository(name: &str) -> String {
 /// Says that the names of all repositories were written.
 pub fn catalog_complete() -> Key {
     Key::new(format!("{OURS}/catalog/complete"))
+}
+
+/// How far the scrub is.
+pub fn scrub() -> Key {
+    Key::new(format!("{OURS}/scrub"))
 }
 
 /// An object of the health probe.

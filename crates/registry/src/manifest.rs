@@ -273,7 +273,7 @@ impl Registry {
             let size = found.get(&layout::blob_data(digest)).copied().flatten();
             let aliased = linked
                 && digest.algorithm() != Algorithm::Sha256
-                && self.stat_blob(name, digest).await.is_ok();
+                && matches!(self.look_at_blob(name, digest).await, Ok(Some(_)));
             // Where the size is another, the descriptor may be wrong, or what is stored; and what was damaged was
             // perhaps mended by way of another instance.
             let doubtful = size.is_some_and(|size| size != child.size) || self.damage(digest).is_some();

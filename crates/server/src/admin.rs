@@ -93,6 +93,7 @@ fn status(app: &App, log: &dyn LogControl) -> Answer {
         "cache": cache::summary(app),
         "redis": cache::shared(app),
         "damaged_blobs": app.registry.damaged_count(),
+        "scrub": app.scrub.status(),
         "log_level": log.current(),
     });
     json(StatusCode::OK, &value)

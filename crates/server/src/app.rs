@@ -26,6 +26,7 @@ use crate::patience::Progress;
 use crate::purge::Purger;
 use crate::record::Record;
 use crate::respond::{Answer, Failure};
+use crate::scrub::Scrubbing;
 use crate::throttle::Throttle;
 use crate::urls;
 use crate::v2;
@@ -47,6 +48,8 @@ pub struct App {
     pub health: Health,
     /// The caches in front.
     pub purger: Purger,
+    /// What the scrub tells of itself.
+    pub scrub: Scrubbing,
     pub(crate) access_log: AccessLog,
     pub(crate) faults: Throttle<(StatusCode, &'static str)>,
 }
@@ -85,7 +88,8 @@ impl App {
         let access_log = AccessLog::new(options.access_log);
         let faults = Throttle::new(Duration::from_secs(10));
         let purger = Purger::new(&options.purge, &options.prefix, &metrics);
-        App { registry, access, options, metrics, health: Health::default(), purger, access_log, faults }
+        let (health, scrub) = (Health::default(), Scrubbing::default());
+        App { registry, access, options, metrics, health, purger, scrub, access_log, faults }
     }
 
     /// Answers one request. Never fails: what goes wrong is an answer.

@@ -18,6 +18,7 @@ mod patience;
 pub mod purge;
 mod record;
 mod respond;
+pub mod scrub;
 pub mod throttle;
 pub mod tls;
 mod urls;

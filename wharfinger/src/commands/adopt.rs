@@ -14,8 +14,8 @@ use wharfinger_maintenance::adopt::back::{self, Back};
 use wharfinger_maintenance::adopt::derive;
 use wharfinger_maintenance::adopt::memory::{self, Memory};
 use wharfinger_maintenance::adopt::survey::{self, Survey};
-use wharfinger_maintenance::redis::{Address, Redis};
 use wharfinger_registry::{self as registry, Registry};
+use wharfinger_shared::{self as shared, Direct};
 
 use crate::cli::{Adopt, Output};
 use crate::progress::Progress;
@@ -129,10 +129,10 @@ async fn back(arguments: &Adopt, effort: Effort, progress: &Progress) -> Result<
     let checked = back::check(&reading, backend.inventory(), site.container(), effort, progress).await;
     progress.clear();
     let back = checked.context("the store cannot be looked at")?;
-    let redis = match &config.redis {
+    let redis = match wiring::shared_options(&config)? {
         None => None,
-        Some(settings) => {
-            let compared = compare_redis(settings, &reading, arguments.flush_redis, effort, progress).await;
+        Some(options) => {
+            let compared = compare_redis(&options, &reading, arguments.flush_redis, effort, progress).await;
             progress.clear();
             Some(compared?)
         }
@@ -149,19 +149,13 @@ async fn back(arguments: &Adopt, effort: Effort, progress: &Progress) -> Result<
 }
 
 async fn compare_redis(
-    settings: &config::Redis,
+    options: &shared::Options,
     reading: &Registry,
     flush: bool,
     effort: Effort,
     progress: &Progress,
 ) -> Result<Memory> {
-    let address = Address {
-        address: settings.addresses.first().context("redis.addr")?.clone(),
-        user: settings.user.clone(),
-        password: settings.password.as_ref().map(|password| password.expose().to_owned()),
-        database: settings.database,
-    };
-    let mut redis = Redis::connect(&address).await?;
+    let mut redis = Direct::connect(options).await?;
     Ok(memory::compare(&mut redis, reading.store(), flush, effort, progress).await?)
 }
 

@@ -58,13 +58,14 @@ fn redis(redis: &serde_json::Value) -> Option<String> {
     let state = redis["state"].as_str()?;
     let since = redis["bypassed_seconds"].as_u64().map(|seconds| format!(" for {seconds} s"));
     let (hits, misses) = (redis["hit"].as_u64()?, redis["miss"].as_u64()?);
-    Some(format!("{state}{}, {hits} found, {misses} not", since.unwrap_or_default()))
+    let hits = units::share(hits, hits + misses);
+    Some(format!("{state}{}, hits {hits}", since.unwrap_or_default()))
 }
 
 /// One line on the disk cache, where there is one.
 fn cache(cache: &serde_json::Value) -> Option<String> {
     let (copies, bytes) = (cache["copies"].as_u64()?, cache["bytes"].as_u64()?);
     let (hits, misses) = (cache["hits"].as_u64()?, cache["misses"].as_u64()?);
-    let bytes = units::size(bytes);
-    Some(format!("{copies} copies, {bytes}, {hits} hits, {misses} misses"))
+    let (bytes, hits) = (units::size(bytes), units::share(hits, hits + misses));
+    Some(format!("{copies} copies, {bytes}, hits {hits}"))
 }
