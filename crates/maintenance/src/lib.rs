@@ -8,6 +8,7 @@
 
 pub mod adopt;
 pub mod census;
+pub mod compare;
 pub mod finding;
 pub mod graph;
 mod parallel;

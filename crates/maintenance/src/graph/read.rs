@@ -12,7 +12,7 @@ use super::{Blob, Content, Form, Link, Node, State};
 /// A link is a digest as text; anything much longer is none.
 const MAX_LINK: usize = 256;
 
-pub(super) async fn link(store: &dyn Store, key: &Key) -> Link {
+pub(crate) async fn link(store: &dyn Store, key: &Key) -> Link {
     match store.get_newest(key, MAX_LINK).await {
         Ok((bytes, _)) => {
             let text = std::str::from_utf8(&bytes).ok();
@@ -61,7 +61,7 @@ fn schema1_layers(bytes: &[u8]) -> Vec<Digest> {
     layers.filter_map(|layer| Digest::parse(layer["blobSum"].as_str()?).ok()).collect()
 }
 
-pub(super) async fn blob(store: &dyn Store, digest: &Digest) -> Blob {
+pub(crate) async fn blob(store: &dyn Store, digest: &Digest) -> Blob {
     let key = layout::blob_data(digest);
     let of = |state| Blob { form: None, size: 0, state };
     let form = match store.inspect(&key).await {
