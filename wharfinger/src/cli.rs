@@ -1,11 +1,14 @@
 //! The command line.
 
 mod graph;
+mod compare;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use compare::Compare;
 
 /// The container registry that runs its own runbook.
 #[derive(Debug, Parser)]
@@ -42,6 +45,8 @@ pub(crate) enum Command {
     /// Look after the copies that a running server keeps on its disk.
     #[command(subcommand)]
     Cache(Cache),
+    /// Hold two sites' stores against each other: what is missing at one of them or differs, and which images that hits.
+    Compare(Compare),
     /// Change how much a running server logs; it falls back by itself.
     LogLevel(LogLevel),
     /// Show how a running server is doing.

@@ -2,6 +2,7 @@
 
 pub(crate) mod adopt;
 pub(crate) mod cache;
+pub(crate) mod compare;
 pub(crate) mod config;
 pub(crate) mod fsck;
 pub(crate) mod generate;

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Config(command) => commands::config::run(&command),
         Command::Adopt(arguments) => commands::adopt::run(&arguments),
         Command::Cache(command) => commands::cache::run(&command),
+        Command::Compare(arguments) => commands::compare::run(&arguments),
         Command::LogLevel(arguments) => commands::log_level::run(&arguments),
         Command::Status(arguments) => commands::status::run(&arguments),
         Command::Fsck(arguments) => commands::fsck::run(&arguments),

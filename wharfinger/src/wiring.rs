@@ -63,7 +63,12 @@ pub(crate) fn admin_socket(config: &Config) -> PathBuf {
 
 /// Where the data is, in a few words.
 pub(crate) fn describe_store(config: &Config) -> String {
-    match &config.storage.driver {
+    describe_driver(&config.storage.driver)
+}
+
+/// As [`describe_store`].
+pub(crate) fn describe_driver(driver: &config::Driver) -> String {
+    match driver {
         config::Driver::Filesystem(filesystem) => filesystem.root.display().to_string(),
         config::Driver::Swift(swift) => format!("Swift container {}", swift.container),
     }

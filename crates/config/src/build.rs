@@ -8,6 +8,7 @@ mod purge;
 mod redirect;
 mod redis;
 mod scrub;
+mod replication;
 mod storage;
 mod swift;
 
@@ -45,6 +46,7 @@ pub(crate) fn build(file: Option<&str>, root: &Node, problems: &mut Problems) ->
         cache: cache::cache(&mut reader),
         purge: purge::purge(&mut reader),
         scrub: scrub::scrub(&mut reader),
+        replication: replication::replication(&mut reader),
         admin: Admin { socket: reader.optional("admin.socket") },
     }
 }

@@ -11,6 +11,7 @@ mod other;
 mod purge;
 mod redirect;
 mod scrub;
+mod replication;
 mod storage;
 mod swift;
 
@@ -214,6 +215,7 @@ static TABLE: LazyLock<Vec<Key>> = LazyLock::new(|| {
         storage::KEYS,
         redirect::KEYS,
         swift::KEYS,
+        replication::KEYS,
         cache::KEYS,
         access::KEYS,
         http::KEYS,
@@ -223,6 +225,7 @@ static TABLE: LazyLock<Vec<Key>> = LazyLock::new(|| {
     ] {
         table.extend_from_slice(section);
     }
+    table.extend(replication::drivers());
     for parts in [storage::PARTS, other::PARTS].into_iter().flatten() {
         table.extend(parts.keys());
     }

@@ -201,11 +201,22 @@ impl Graph {
     /// indexes name, the layer links and blobs that manifests name, and the other blobs of the census. What cannot be
     /// read is kept as unknown.
     pub async fn fill(&mut self, store: &dyn Store, census: &Census, effort: Effort, watch: &dyn Watch) {
+        self.fill_images(store, census, effort, watch).await;
+        self.fill_layers(store, effort, watch).await;
+        self.fill_blobs(store, census, effort, watch).await;
+    }
+
+    /// As [`Graph::fill`], down to the manifests: neither layer links nor blobs.
+    pub async fn fill_images(
+        &mut self,
+        store: &dyn Store,
+        census: &Census,
+        effort: Effort,
+        watch: &dyn Watch,
+    ) {
         self.fill_tags(store, census, effort, watch).await;
         // An index names manifests, whose links and bytes come next; an index of indexes once more.
         while self.fill_manifests(store, census, effort, watch).await > 0 {}
-        self.fill_layers(store, effort, watch).await;
-        self.fill_blobs(store, census, effort, watch).await;
     }
 
     async fn fill_tags(&mut self, store: &dyn Store, census: &Census, effort: Effort, watch: &dyn Watch) {

@@ -11,6 +11,7 @@
 pub mod adopt;
 pub mod census;
 pub mod copies;
+pub mod compare;
 pub mod finding;
 pub mod fsck;
 pub mod graph;

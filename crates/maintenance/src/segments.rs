@@ -111,7 +111,7 @@ pub async fn groups(
 }
 
 /// `<prefix>/<16 digits>`.
-fn split(name: &str) -> Option<(&str, u64)> {
+pub(crate) fn split(name: &str) -> Option<(&str, u64)> {
     let (prefix, digits) = name.rsplit_once('/')?;
     let plain = digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| digits.parse().ok()).flatten().map(|number| (prefix, number))
