@@ -7,6 +7,7 @@
 //! Listings find candidates, reads by name decide; nothing here deletes an object.
 
 pub mod adopt;
+pub mod audit;
 pub mod census;
 pub mod finding;
 pub mod graph;
