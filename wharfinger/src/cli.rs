@@ -1,9 +1,13 @@
 //! The command line.
 
+mod audit;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use audit::{Audit, Reason};
 
 /// The container registry that runs its own runbook.
 #[derive(Debug, Parser)]
@@ -35,6 +39,8 @@ pub(crate) enum Command {
     Config(Config),
     /// Take over, in place, what Distribution 2.8 wrote; say before what is there, and after whether it could go back.
     Adopt(Adopt),
+    /// Show what operators did: who, when, what, why, and how it ended.
+    Audit(Audit),
     /// Look after the copies that a running server keeps on its disk.
     #[command(subcommand)]
     Cache(Cache),
@@ -109,6 +115,8 @@ pub(crate) struct Adopt {
     /// Storage calls side by side.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) parallel: u16,
+    #[command(flatten)]
+    pub(crate) reason: Reason,
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
@@ -167,6 +175,8 @@ Exit codes: 0 every copy is good, 1 some were damaged and are dropped, 2 it coul
     Verify {
         #[command(flatten)]
         socket: Socket,
+        #[command(flatten)]
+        reason: Reason,
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
@@ -185,6 +195,8 @@ Examples:
         all_instances: bool,
         #[command(flatten)]
         socket: Socket,
+        #[command(flatten)]
+        reason: Reason,
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
@@ -226,6 +238,8 @@ pub(crate) struct LogLevel {
     pub(crate) repository: Option<String>,
     #[command(flatten)]
     pub(crate) socket: Socket,
+    #[command(flatten)]
+    pub(crate) reason: Reason,
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
@@ -255,6 +269,8 @@ Examples:
         /// Only say how many there are.
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        reason: Reason,
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },

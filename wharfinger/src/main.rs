@@ -1,6 +1,7 @@
 //! `wharfinger`: the server and the operator's commands.
 
 mod admin_client;
+mod audit;
 mod background;
 mod cli;
 mod commands;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(command) => commands::config::run(&command),
         Command::Adopt(arguments) => commands::adopt::run(&arguments),
+        Command::Audit(arguments) => commands::audit::run(&arguments),
         Command::Cache(command) => commands::cache::run(&command),
         Command::LogLevel(arguments) => commands::log_level::run(&arguments),
         Command::Status(arguments) => commands::status::run(&arguments),

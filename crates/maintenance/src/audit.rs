@@ -126,7 +126,8 @@ pub async fn read(store: &dyn Store, since: Option<OffsetDateTime>, limit: usize
     let mut trail = Trail::default();
     let mut days: Vec<String> = names(store, &layout::audit(), true).await?;
     days.retain(|day| Date::parse(day, DAY).is_ok_and(|day| since.is_none_or(|since| day >= since.date())));
-    let earliest = since.and_then(|since| Some(format!("{}/{}", since.format(DAY).ok()?, since.format(TIME).ok()?)));
+    let earliest =
+        since.and_then(|since| Some(format!("{}/{}", since.format(DAY).ok()?, since.format(TIME).ok()?)));
     for day in days.iter().rev() {
         let below = layout::audit().join(day);
         let mut times = names(store, &below, false).await?;
@@ -238,13 +239,17 @@ mod tests {
         let store = Memory::new();
         record(&store, Mode::Adopted, &done(datetime!(2026-11-29 01:00 UTC), "a")).await;
         let id = Uuid::new_v4();
-        for (time, content) in [("000000.000000", ""), ("020000.000000", "{\"at\":"), ("030000.000000", "{}")] {
+        for (time, content) in [("000000.000000", ""), ("020000.000000", "{\"at\":"), ("030000.000000", "{}")]
+        {
             let key = layout::audit_entry("2026-11-29", time, &id);
             store.put(&key, Bytes::from(content), Durability::Synced).await.unwrap();
         }
         // Neither a day nor an entry of ours.
         for name in ["x/000000.000000-y", "README"] {
-            store.put(&layout::audit().join(name), Bytes::from_static(b"?"), Durability::Synced).await.unwrap();
+            store
+                .put(&layout::audit().join(name), Bytes::from_static(b"?"), Durability::Synced)
+                .await
+                .unwrap();
         }
         let trail = read(&store, None, 99).await.unwrap();
         assert_eq!(trail.entries.len(), 1);

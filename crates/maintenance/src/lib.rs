@@ -11,6 +11,7 @@ pub mod audit;
 pub mod census;
 pub mod finding;
 pub mod graph;
+pub mod instances;
 mod parallel;
 pub mod prove;
 pub mod redis;

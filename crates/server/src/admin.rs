@@ -1,7 +1,9 @@
 //! The admin socket: what operators change on a running server. Whoever may open the socket's file is trusted.
 
 mod cache;
+pub mod caller;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use serde_json::json;
 use crate::app::{App, json, text};
 use crate::listen::{Listener, Stop, serve_small};
 use crate::respond::Answer;
+use caller::Caller;
 
 /// A change of the log level that falls back by itself. The body of `POST /v1/log-level`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +29,13 @@ pub struct LogLevelChange {
     /// Only for requests to this repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
+}
+
+impl fmt::Display for LogLevelChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.level)?;
+        self.repository.as_ref().map_or(Ok(()), |name| write!(f, ", repository {name}"))
+    }
 }
 
 /// Changes how much is logged; implemented by whoever set the log up.
@@ -60,18 +70,24 @@ async fn answer(
     match (method, path.as_str()) {
         (Method::GET, "/v1/status") => status(&app, &*log),
         (Method::POST, "/v1/log-level") => {
+            let caller = Caller::of(&request);
             let change: LogLevelChange = match read(request).await {
                 Ok(change) => change,
                 Err(message) => return failure(&message),
             };
-            match log.change(&change) {
-                Ok(()) => fall_back_later(log.clone(), &generation, change.seconds),
-                Err(message) => return failure(&message),
+            let changed = log.change(&change);
+            if changed.is_ok() {
+                fall_back_later(log.clone(), &generation, change.seconds);
+            }
+            let told = changed.clone().map(|()| format!("in force for {} s", change.seconds));
+            caller.did(&app, "log-level", change.to_string(), told).await;
+            if let Err(message) = changed {
+                return failure(&message);
             }
             json(StatusCode::OK, &json!({ "level": log.current(), "seconds": change.seconds }))
         }
         (Method::GET, "/v1/cache") => cache::status(&app).await,
-        (Method::POST, "/v1/cache/verify") => cache::verify(&app).await,
+        (Method::POST, "/v1/cache/verify") => cache::verify(&app, &request).await,
         (Method::POST, "/v1/cache/flush") => cache::flush(&app, request).await,
         (Method::POST, "/v1/cache/top") => cache::top(&app, request).await,
         (Method::POST, "/v1/cache/warm") => cache::warm(&app, request).await,
