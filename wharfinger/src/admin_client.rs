@@ -1,8 +1,9 @@
 //! Talking to a running server through its admin socket.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use http::{HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -14,6 +15,26 @@ use wharfinger_server::admin::caller::{REASON, SUDO_USER};
 use crate::audit;
 use crate::cli::{Reason, Socket};
 use crate::wiring;
+
+/// Nobody listens at the socket.
+#[derive(Debug)]
+pub(crate) struct NoServer {
+    pub(crate) socket: PathBuf,
+    why: std::io::Error,
+}
+
+impl fmt::Display for NoServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let socket = self.socket.display();
+        write!(f, "no server answers at {socket} (is it running? --socket or --config name another one)")
+    }
+}
+
+impl std::error::Error for NoServer {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.why)
+    }
+}
 
 /// Sends one request and returns the JSON of the answer.
 pub(crate) fn request(socket: &Socket, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
@@ -50,12 +71,8 @@ fn socket_path(socket: &Socket) -> Result<PathBuf> {
 }
 
 async fn send(path: PathBuf, request: Request<Full<Bytes>>) -> Result<Value> {
-    let stream = UnixStream::connect(&path).await.with_context(|| {
-        format!(
-            "no server answers at {} (is it running? --socket or --config name another one)",
-            path.display()
-        )
-    })?;
+    let connected = UnixStream::connect(&path).await;
+    let stream = connected.map_err(|why| NoServer { socket: path, why })?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let answer = sender.send_request(request).await?;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod status;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use audit::{Audit, Reason};
+pub(crate) use status::Status;
 
 /// The container registry that runs its own runbook.
 #[derive(Debug, Parser)]
@@ -46,7 +48,7 @@ pub(crate) enum Command {
     Cache(Cache),
     /// Change how much a running server logs; it falls back by itself.
     LogLevel(LogLevel),
-    /// Show how a running server is doing.
+    /// Show on one screen how a running server is doing, or all of them.
     Status(Status),
     /// Look after uploads that nobody finished.
     #[command(subcommand)]
@@ -240,15 +242,6 @@ pub(crate) struct LogLevel {
     pub(crate) socket: Socket,
     #[command(flatten)]
     pub(crate) reason: Reason,
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  wharfinger status --config /etc/wharfinger/config.yml --output json")]
-pub(crate) struct Status {
-    #[command(flatten)]
-    pub(crate) socket: Socket,
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }

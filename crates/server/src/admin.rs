@@ -2,6 +2,7 @@
 
 mod cache;
 pub mod caller;
+mod overview;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::app::{App, json, text};
+use crate::instance;
 use crate::listen::{Listener, Stop, serve_small};
 use crate::respond::Answer;
 use caller::Caller;
@@ -68,7 +70,8 @@ async fn answer(
 ) -> Answer {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     match (method, path.as_str()) {
-        (Method::GET, "/v1/status") => status(&app, &*log),
+        (Method::GET, "/v1/status") => json(StatusCode::OK, &told(&app, &*log)),
+        (Method::GET, "/v1/overview") => overview::overview(&app).await,
         (Method::POST, "/v1/log-level") => {
             let caller = Caller::of(&request);
             let change: LogLevelChange = match read(request).await {
@@ -95,10 +98,13 @@ async fn answer(
     }
 }
 
-fn status(app: &App, log: &dyn LogControl) -> Answer {
+/// The status of this instance; asks nobody.
+pub(crate) fn told(app: &App, log: &dyn LogControl) -> serde_json::Value {
     let (healthy, store) = app.health.store();
-    let value = json!({
+    json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "mode": instance::mode(app),
+        "role": instance::role(app),
         "store": { "driver": app.registry.store().name(), "healthy": healthy, "probe": store },
         "ports": app.health.ports.told(),
         "ready": app.health.is_ready(),
@@ -108,8 +114,7 @@ fn status(app: &App, log: &dyn LogControl) -> Answer {
         "redis": cache::shared(app),
         "damaged_blobs": app.registry.damaged_count(),
         "log_level": log.current(),
-    });
-    json(StatusCode::OK, &value)
+    })
 }
 
 /// The JSON body of a request.

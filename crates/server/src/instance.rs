@@ -116,7 +116,8 @@ pub async fn leave(app: &App) {
     if !may_write(app) {
         return;
     }
-    let removed = tokio::time::timeout(PATIENCE, instances::remove(app.registry.store(), &app.myself.id)).await;
+    let removed =
+        tokio::time::timeout(PATIENCE, instances::remove(app.registry.store(), &app.myself.id)).await;
     if !matches!(removed, Ok(Ok(()))) {
         tracing::debug!("the record of this instance stays until it is swept");
     }

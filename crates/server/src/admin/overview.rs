@@ -30,7 +30,10 @@ pub(super) async fn overview(app: &App) -> Answer {
         Err(error) => Err(error.to_string()),
     }));
     let marks = marks.ok().and_then(Result::ok);
-    json(StatusCode::OK, &json!({ "fleet": fleet, "damaged_marks": marks, "error": error, "servable": servable(app).await }))
+    json(
+        StatusCode::OK,
+        &json!({ "fleet": fleet, "damaged_marks": marks, "error": error, "servable": servable(app).await }),
+    )
 }
 
 /// Which images that were pulled lately could be served with the store gone, where that is counted quickly.
