@@ -143,6 +143,31 @@ fn the_trail_is_limited_and_tells_damaged_entries_apart() {
 
 #[cfg(feature = "full")]
 #[test]
+fn what_is_deleted_of_distributions_redis_is_on_record() {
+    use wharfinger_test_support::{Digest, RedisServer};
+    let (redis, registry) = (RedisServer::start(), builder().start());
+    let digest = Digest::sha256(b"never pushed");
+    assert_eq!(redis.ask(&format!("HSET blobs::{digest} digest {digest} size 12")), ":2");
+    let file = registry.directory().join("adopt.yml");
+    let root = registry.root().display();
+    let text = "version: 0.1\nstorage: {cache: {blobdescriptor: redis}, filesystem: {rootdirectory: ";
+    fs::write(&file, format!("{text}{root}}}}}\nredis: {{addr: \"{}\"}}\n", redis.address())).unwrap();
+    let arguments = ["adopt", file.to_str().unwrap(), "--back", "--check"];
+    assert_eq!(wharfinger(&arguments).code, Some(1), "a key that is not true is in the way");
+    let told = wharfinger(&[&arguments[..], &["--flush-redis", "--reason", "going back"]].concat());
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    assert_eq!(redis.keys(), 0);
+    let trail = trail(&registry);
+    let entry = &trail["entries"][0];
+    assert_eq!(trail["entries"].as_array().unwrap().len(), 1, "{trail:#}");
+    assert_eq!(entry["action"], "adopt --back --check --flush-redis");
+    assert_eq!(entry["what"], format!("Redis {}", redis.address()));
+    assert_eq!(entry["result"], "deleted 1 keys that were not true; 0 could not be compared");
+    assert_eq!((&entry["who"], &entry["why"]), (&json!("ann"), &json!("going back")));
+}
+
+#[cfg(feature = "full")]
+#[test]
 fn where_nothing_may_be_written_an_action_is_a_log_line_and_no_object() {
     use wharfinger_test_support::{Pipeline, SwiftCluster};
     let swift = SwiftCluster::shared(Pipeline::Full);
