@@ -1,6 +1,7 @@
 //! The operator's commands.
 
 pub(crate) mod adopt;
+pub(crate) mod audit;
 pub(crate) mod cache;
 pub(crate) mod compare;
 pub(crate) mod config;

@@ -1,6 +1,7 @@
 //! `wharfinger`: the server and the operator's commands.
 
 mod admin_client;
+mod audit;
 mod background;
 mod cli;
 mod commands;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(command) => commands::config::run(&command),
         Command::Adopt(arguments) => commands::adopt::run(&arguments),
+        Command::Audit(arguments) => commands::audit::run(&arguments),
         Command::Cache(command) => commands::cache::run(&command),
         Command::Compare(arguments) => commands::compare::run(&arguments),
         Command::LogLevel(arguments) => commands::log_level::run(&arguments),

@@ -7,8 +7,8 @@ mod http;
 mod purge;
 mod redirect;
 mod redis;
-mod scrub;
 mod replication;
+mod scrub;
 mod storage;
 mod swift;
 

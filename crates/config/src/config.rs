@@ -7,8 +7,8 @@ pub(crate) mod http;
 pub(crate) mod purge;
 pub(crate) mod redirect;
 pub(crate) mod redis;
-pub(crate) mod scrub;
 pub(crate) mod replication;
+pub(crate) mod scrub;
 pub(crate) mod storage;
 pub(crate) mod swift;
 

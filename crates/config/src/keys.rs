@@ -10,8 +10,8 @@ mod log;
 mod other;
 mod purge;
 mod redirect;
-mod scrub;
 mod replication;
+mod scrub;
 mod storage;
 mod swift;
 

@@ -141,7 +141,9 @@ impl Census {
                 self.ours.add(row.size);
                 self.sessions.insert(session);
             }
-            Some(Place::Referrer(..) | Place::Ours) => self.ours.add(row.size),
+            Some(Place::Referrer(..) | Place::Audit | Place::Instance(_) | Place::Ours) => {
+                self.ours.add(row.size);
+            }
             Some(Place::SignatureLink(_)) => self.links.add(row.size),
             Some(Place::LayerLink(name, digest)) => {
                 self.link(&name, &row, &digest).layers.insert(digest);

@@ -9,14 +9,16 @@
 //! Listings find candidates, reads by name decide; nothing here deletes an object.
 
 pub mod adopt;
+pub mod audit;
 pub mod census;
-pub mod copies;
 pub mod compare;
+pub mod copies;
 pub mod finding;
 pub mod fsck;
 pub mod graph;
 pub mod heal;
 pub mod impact;
+pub mod instances;
 mod parallel;
 pub mod prove;
 pub mod scrub;

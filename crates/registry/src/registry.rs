@@ -226,6 +226,11 @@ impl Registry {
         &*self.inner.store
     }
 
+    /// What may be written to the store.
+    pub fn mode(&self) -> Mode {
+        self.inner.options.mode
+    }
+
     /// Waits for a share of the byte budget; those who wait are served in turn.
     pub(crate) async fn share_of_budget(&self, bytes: u64) -> OwnedSemaphorePermit {
         self.inner.budget.share(bytes).await

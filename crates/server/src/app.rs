@@ -20,6 +20,7 @@ use crate::body::AnswerBody;
 use crate::connection::{SendingFile, Unread};
 use crate::health::Health;
 use crate::incoming::RequestBody;
+use crate::instance::Myself;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::patience::Progress;
@@ -50,6 +51,8 @@ pub struct App {
     pub purger: Purger,
     /// What the scrub tells of itself.
     pub scrub: Scrubbing,
+    /// What tells this process from the others on the same store.
+    pub myself: Myself,
     pub(crate) access_log: AccessLog,
     pub(crate) faults: Throttle<(StatusCode, &'static str)>,
 }
@@ -88,8 +91,8 @@ impl App {
         let access_log = AccessLog::new(options.access_log);
         let faults = Throttle::new(Duration::from_secs(10));
         let purger = Purger::new(&options.purge, &options.prefix, &metrics);
-        let (health, scrub) = (Health::default(), Scrubbing::default());
-        App { registry, access, options, metrics, health, purger, scrub, access_log, faults }
+        let (health, scrub, myself) = (Health::default(), Scrubbing::default(), Myself::default());
+        App { registry, access, options, metrics, health, purger, scrub, myself, access_log, faults }
     }
 
     /// Answers one request. Never fails: what goes wrong is an answer.

@@ -11,6 +11,7 @@ mod connection;
 pub mod debug;
 pub mod health;
 mod incoming;
+pub mod instance;
 pub mod listen;
 pub mod metrics;
 pub mod options;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Output, parse_duration, parse_size};
+use super::{Output, Reason, parse_duration, parse_size};
 
 /// Which store, and how hard to work on it.
 #[derive(Debug, Args)]
@@ -89,9 +89,8 @@ pub(crate) struct Heal {
     /// Write links again that manifests need and that are gone: they may have been deleted on purpose.
     #[arg(long)]
     pub(crate) relink: bool,
-    /// Why, for the audit record.
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) reason: Reason,
     #[command(flatten)]
     pub(crate) scope: Scope,
     #[command(flatten)]

@@ -17,6 +17,7 @@ use wharfinger_maintenance::adopt::survey::{self, Survey};
 use wharfinger_registry::{self as registry, Registry};
 use wharfinger_shared::{self as shared, Direct};
 
+use crate::audit::Action;
 use crate::cli::{Adopt, Output};
 use crate::progress::Progress;
 use crate::storage::Backend;
@@ -95,9 +96,20 @@ async fn adopt(arguments: &Adopt, effort: Effort, progress: &Progress) -> Result
     }
     let backend = Backend::open(&config)?;
     let registry = Registry::new(backend.guarded(&config), wiring::registry_options(&config)?);
-    let derived = derive::derive(&registry, backend.inventory(), effort, progress).await;
+    let action = Action {
+        config: &config,
+        backend: &backend,
+        name: "adopt",
+        what: wiring::describe_store(&config),
+        reason: arguments.reason.reason.as_deref(),
+    };
+    let deriving = async {
+        let derived = derive::derive(&registry, backend.inventory(), effort, progress).await;
+        derived.context("the store cannot be looked at")
+    };
+    let derived = action.run(deriving, text::adopted_in_short).await;
     progress.clear();
-    let derived = derived.context("the store cannot be looked at")?;
+    let derived = derived?;
     match arguments.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&derived)?),
         Output::Text => print!("{}", text::adopted(&wiring::describe_store(&config), &derived)),
@@ -132,7 +144,19 @@ async fn back(arguments: &Adopt, effort: Effort, progress: &Progress) -> Result<
     let redis = match wiring::shared_options(&config)? {
         None => None,
         Some(options) => {
-            let compared = compare_redis(&options, &reading, arguments.flush_redis, effort, progress).await;
+            let comparing = compare_redis(&options, &reading, arguments.flush_redis, effort, progress);
+            let compared = if arguments.flush_redis {
+                let action = Action {
+                    config: &config,
+                    backend: &backend,
+                    name: "adopt --back --check --flush-redis",
+                    what: format!("Redis {}", options.addresses.join(", ")),
+                    reason: arguments.reason.reason.as_deref(),
+                };
+                action.run(comparing, text::flushed_in_short).await
+            } else {
+                comparing.await
+            };
             progress.clear();
             Some(compared?)
         }

@@ -17,14 +17,14 @@ pub(crate) fn run(command: &Cache) -> Result<ExitCode> {
             print(*output, &status, show_status);
             Ok(ExitCode::SUCCESS)
         }
-        Cache::Verify { socket, output } => {
-            let verified = admin_client::request(socket, Method::POST, "/v1/cache/verify", None)?;
+        Cache::Verify { socket, reason, output } => {
+            let verified = admin_client::act(socket, "/v1/cache/verify", None, reason)?;
             print(*output, &verified, show_verified);
             Ok(verdict(number(&verified, "dropped") == 0))
         }
-        Cache::Flush { digest, all_instances, socket, output } => {
+        Cache::Flush { digest, all_instances, socket, reason, output } => {
             let body = json!({ "digest": digest, "all_instances": all_instances });
-            let flushed = admin_client::request(socket, Method::POST, "/v1/cache/flush", Some(body))?;
+            let flushed = admin_client::act(socket, "/v1/cache/flush", Some(body), reason)?;
             print(*output, &flushed, show_flushed);
             Ok(ExitCode::SUCCESS)
         }

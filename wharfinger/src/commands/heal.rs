@@ -16,6 +16,7 @@ use wharfinger_registry::Registry;
 
 use super::{fsck, sources};
 use crate::admin_client;
+use crate::audit::Action;
 use crate::cli::{Heal, Output, Socket};
 use crate::page::{Page, count};
 use crate::progress::Progress;
@@ -75,10 +76,28 @@ async fn mend(arguments: &Heal) -> Result<Told> {
     report.date(registry.store()).await;
     let (plan, done) = match arguments.dry_run {
         true => (plan, Vec::new()),
-        false => (Vec::new(), heal::heal(&registry, plan, &sources, how, &progress).await),
+        false => {
+            let action = Action {
+                config: &config,
+                backend: &backend,
+                name: "heal",
+                what: match arguments.digests.is_empty() {
+                    true => "everything".to_owned(),
+                    false => arguments.digests.join(", "),
+                },
+                reason: arguments.reason.reason.as_deref(),
+            };
+            let healing = async { Ok(heal::heal(&registry, plan, &sources, how, &progress).await) };
+            (Vec::new(), action.run(healing, |done| summary(done)).await?)
+        }
     };
     progress.clear();
     Ok(Told { dry_run: arguments.dry_run, report, plan, done })
+}
+
+fn summary(done: &[Done]) -> String {
+    let mended = done.iter().filter(|done| is_mended(done.outcome)).count();
+    format!("{mended} of {} mended", count(done.len() as u64, "finding"))
 }
 
 fn digests(texts: &[String]) -> Result<BTreeSet<Digest>> {
@@ -141,8 +160,7 @@ fn text(told: &Told) -> String {
             count(repairs.len() as u64, "finding")
         ));
     } else {
-        let mended = told.done.iter().filter(|done| is_mended(done.outcome)).count();
-        page.line(format_args!("{mended} of {} mended", count(repairs.len() as u64, "finding")));
+        page.line(summary(&told.done));
     }
     let mut lines = Vec::new();
     for (at, repair) in repairs.iter().enumerate() {

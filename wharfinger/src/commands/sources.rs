@@ -10,6 +10,8 @@ use wharfinger_registry::cached_copies;
 use wharfinger_store::Filesystem;
 use wharfinger_store::layer::{Guarded, Permit};
 
+use crate::storage::Backend;
+
 /// Opens all of them, to be read alone.
 pub(super) fn open(config: &Config, backups: &[PathBuf]) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
@@ -20,6 +22,10 @@ pub(super) fn open(config: &Config, backups: &[PathBuf]) -> Result<Vec<Source>> 
             sources
                 .push(Source::cache(format!("disk cache {}", cache.directory.display()), read_only(store)));
         }
+    }
+    for peer in &config.replication.peers {
+        let backend = Backend::open_peer(config, &peer.name)?;
+        sources.push(Source::registry(format!("site {}", peer.name), backend.read_only()));
     }
     for directory in backups {
         let store = Filesystem::open_to_read(directory)

@@ -9,7 +9,7 @@ use wharfinger_store::{Area, Inventory, Result, Store};
 
 use crate::census::{Census, Foreign, Tally, each_row};
 use crate::graph::{self, Content, Form, Graph, Link, State};
-use crate::prove::{Pace, hash};
+use crate::prove::Pace;
 use crate::segments::{self, Named, Orphans};
 use crate::{Effort, Finding, Severity, Watch, parallel};
 
@@ -146,20 +146,8 @@ async fn hash_blobs(graph: &mut Graph, store: &dyn Store, effort: Effort, watch:
 }
 
 async fn hash_blob(store: &dyn Store, digest: &Digest, pace: &Pace) -> State {
-    let key = layout::blob_data(digest);
-    let hashed = match store.open(&key).await {
-        Ok(object) => hash(&key, &object, digest.algorithm(), pace).await,
-        Err(error) => Err(error),
-    };
-    match hashed {
-        Ok((found, _)) if found == *digest => State::Whole { hashed: true },
-        Ok((found, index)) => State::Damaged(format!("its {} bytes have the digest {found}", index.size())),
-        Err(error) if error.is_not_found() => State::Missing,
-        Err(error) if error.kind == wharfinger_store::StoreErrorKind::Invalid => {
-            State::Damaged(error.source.to_string())
-        }
-        Err(error) => State::Unknown(error.to_string()),
-    }
+    let proved = graph::read::proved(store, digest, pace).await;
+    proved.map_or_else(|state| state, |_| State::Whole { hashed: true })
 }
 
 impl Survey {

@@ -203,6 +203,8 @@ fn is_compared(place: &Place, options: &Options<'_>) -> bool {
         | Place::ChunkIndex(_)
         | Place::Session(_)
         | Place::Referrer(..)
+        | Place::Audit
+        | Place::Instance(_)
         | Place::Ours => false,
     }
 }

@@ -38,7 +38,9 @@ impl Counts {
             None => &mut self.foreign,
             Some(Place::Blob(_)) => &mut self.blobs,
             Some(Place::ForeignUpload(..) | Place::Session(_)) => &mut self.uploads,
-            Some(Place::ChunkIndex(_) | Place::Referrer(..) | Place::Ours) => &mut self.derived,
+            Some(
+                Place::ChunkIndex(_) | Place::Referrer(..) | Place::Audit | Place::Instance(_) | Place::Ours,
+            ) => &mut self.derived,
             Some(
                 Place::LayerLink(..)
                 | Place::RevisionLink(..)

@@ -7,7 +7,7 @@ use wharfinger_store::{Area, Result, StoreErrorKind};
 
 use super::{Options, Site, Walk};
 use crate::graph::{self, Blob, Form, Mark, State, mark};
-use crate::prove::{Pace, hash};
+use crate::prove::Pace;
 use crate::{Finding, Kind, parallel, segments};
 
 /// What a read of the whole blob told.
@@ -141,7 +141,7 @@ async fn read(site: Site<'_>, options: &Options, pace: &Pace, digest: &Digest, b
     if !options.deep || !whole || proven.is_some_and(|proven| proven.has(mark(digest))) {
         return Read::Not;
     }
-    match prove(site, digest, pace).await {
+    match graph::read::proved(site.registry.store(), digest, pace).await {
         Ok(index) => {
             if let Some(proven) = proven {
                 proven.add(mark(digest)).await;
@@ -150,24 +150,6 @@ async fn read(site: Site<'_>, options: &Options, pace: &Pace, digest: &Digest, b
         }
         Err(State::Missing) => Read::Not,
         Err(_) => Read::Wrong,
-    }
-}
-
-/// Reads a blob whole; its chunk index where its digest is right.
-pub(super) async fn prove(site: Site<'_>, digest: &Digest, pace: &Pace) -> Result<ChunkIndex, State> {
-    let (store, key) = (site.registry.store(), layout::blob_data(digest));
-    let hashed = match store.open(&key).await {
-        Ok(object) => hash(&key, &object, digest.algorithm(), pace).await,
-        Err(error) => Err(error),
-    };
-    match hashed {
-        Ok((found, index)) if found == *digest => Ok(index),
-        Ok((found, index)) => {
-            Err(State::Damaged(format!("its {} bytes have the digest {found}", index.size())))
-        }
-        Err(error) if error.is_not_found() => Err(State::Missing),
-        Err(error) if error.kind == StoreErrorKind::Invalid => Err(State::Damaged(error.source.to_string())),
-        Err(error) => Err(State::Unknown(error.to_string())),
     }
 }
 

@@ -9,7 +9,7 @@ use wharfinger_store::{Area, Key, Result, Row, StoreErrorKind};
 
 use super::Walk;
 use crate::graph::mark;
-use crate::{Finding, Kind};
+use crate::{Finding, Kind, audit};
 
 /// A descriptor with annotations.
 const LARGEST: usize = 4 * 1024 * 1024;
@@ -38,6 +38,7 @@ impl Walk<'_> {
         match place(&row.name) {
             Some(Place::ChunkIndex(digest)) => self.look_at_index(&digest, row.size).await,
             Some(Place::Session(id)) => self.look_at_session(id).await,
+            Some(Place::Audit) => self.look_at_audit(Key::new(row.name)).await,
             Some(Place::Referrer(name, digest)) => self.look_at_referrer(&name, &digest, row.name).await,
             _ => {}
         }
@@ -96,6 +97,17 @@ impl Walk<'_> {
                 self.named.session(id);
                 self.findings.push(Finding::new(Kind::Unreadable, &key, error));
             }
+        }
+    }
+
+    async fn look_at_audit(&mut self, key: Key) {
+        match audit::read_one(self.site.registry.store(), &key).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(reason)) => {
+                self.note(|| Finding::new(Kind::AuditBroken, &key, reason), Kind::AuditBroken);
+            }
+            Err(error) if error.is_not_found() => {}
+            Err(error) => self.findings.push(Finding::new(Kind::Unreadable, &key, error)),
         }
     }
 

@@ -6,7 +6,7 @@ use wharfinger_oci::{Digest, RepositoryName};
 use wharfinger_registry::layout;
 use wharfinger_store::Result;
 
-use super::blobs::{compare, prove};
+use super::blobs::compare;
 use super::{Site, Walk};
 use crate::census::Census;
 use crate::graph::{self, Graph, LOOK_AGAIN, Link, Mark, State, mark};
@@ -93,7 +93,7 @@ impl Walk<'_> {
         let wrong: Vec<Digest> = wrong.copied().collect();
         let (site, pace) = (self.site, &self.pace);
         let read = parallel::each(wrong, self.options.effort.parallel, self.watch, |digest| {
-            Box::pin(async move { (digest, prove(site, &digest, pace).await) })
+            Box::pin(async move { (digest, graph::read::proved(site.registry.store(), &digest, pace).await) })
         });
         for (digest, proved) in read.await {
             if let Some(blob) = graph.blobs.get_mut(&digest) {
@@ -106,7 +106,8 @@ impl Walk<'_> {
     async fn look_at_indexes(&mut self, graph: &Graph, census: &Census) {
         let mut wrong = BTreeMap::new();
         for (digest, reason) in std::mem::take(&mut self.misindexed) {
-            let Ok(right) = prove(self.site, &digest, &self.pace).await else { continue };
+            let store = self.site.registry.store();
+            let Ok(right) = graph::read::proved(store, &digest, &self.pace).await else { continue };
             match compare(self.site, &digest, &right).await {
                 Some((Kind::IndexWrong, _)) => drop(wrong.insert(digest, reason)),
                 Some((kind, reason)) => self.note(|| Finding::new(kind, digest, reason), kind),

@@ -2,6 +2,7 @@
 
 use wharfinger_maintenance::adopt::back::Session;
 use wharfinger_maintenance::adopt::derive::Derived;
+use wharfinger_maintenance::adopt::memory::Memory;
 use wharfinger_maintenance::adopt::survey::Survey;
 use wharfinger_maintenance::census::Tally;
 
@@ -184,6 +185,20 @@ pub(super) fn adopted(place: &str, derived: &Derived) -> String {
         page.list(derived.unknown.iter());
     }
     page.finish()
+}
+
+/// What was derived, in one line.
+pub(super) fn adopted_in_short(derived: &Derived) -> String {
+    let Derived { proved, findings, unknown, .. } = derived;
+    let (blobs, bytes) = (proved.objects, size(proved.bytes));
+    format!("proved {blobs} blobs ({bytes}); {} damaged, {} not readable", findings.len(), unknown.len())
+}
+
+/// What became of Redis, in one line.
+pub(super) fn flushed_in_short(memory: &Memory) -> String {
+    let lies = memory.lies.len();
+    let verb = if memory.flushed { "deleted" } else { "did not delete" };
+    format!("{verb} {lies} keys that were not true; {} could not be compared", memory.unknown.len())
 }
 
 /// Whether Distribution could take over.
