@@ -194,11 +194,11 @@ pub(super) fn adopted_in_short(derived: &Derived) -> Option<String> {
         return None;
     }
     let (blobs, bytes) = (proved.objects, size(proved.bytes));
-    let mut line = format!(
-        "proved {blobs} blobs ({bytes}), entered {referrers} referrers and {catalogued} repositories"
-    );
-    let _ = write!(line, "; {} damaged, {} not readable", findings.len(), unknown.len());
-    Some(line)
+    let (damaged, unknown) = (findings.len(), unknown.len());
+    Some(format!(
+        "proved {blobs} blobs ({bytes}), entered {referrers} referrers and {catalogued} repositories; \
+         {damaged} damaged, {unknown} not readable"
+    ))
 }
 
 /// What became of Redis, in one line; nothing where nothing was deleted.
