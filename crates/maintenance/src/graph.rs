@@ -4,7 +4,7 @@
 //! to it. Nothing is read twice until it is forgotten: [`Graph::fill`] reads what is not known yet.
 
 mod judge;
-mod read;
+pub(crate) mod read;
 
 pub(crate) use read::form;
 

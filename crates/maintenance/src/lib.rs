@@ -2,12 +2,14 @@
 //!
 //! [`census`] counts what a listing of everything shows; [`graph`] reads by name what tags and manifests reach and says
 //! what is damaged. [`adopt`] stands on them: what a container of Distribution holds, what is derived from it when it is
-//! taken over, and whether Distribution could take it back.
+//! taken over, and whether Distribution could take it back. [`doctor`] walks one image and asks everybody who has to do
+//! with it.
 //!
 //! Listings find candidates, reads by name decide; nothing here deletes an object.
 
 pub mod adopt;
 pub mod census;
+pub mod doctor;
 pub mod finding;
 pub mod graph;
 mod parallel;
