@@ -1,6 +1,6 @@
 //! Talking to a running server through its admin socket.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use http::{Method, Request};
@@ -16,7 +16,7 @@ use crate::wiring;
 /// Sends one request and returns the JSON of the answer.
 pub(crate) fn request(socket: &Socket, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(send(socket_path(socket)?, method, path, body))
+    runtime.block_on(send(&socket_path(socket)?, method, path, body))
 }
 
 fn socket_path(socket: &Socket) -> Result<PathBuf> {
@@ -26,8 +26,9 @@ fn socket_path(socket: &Socket) -> Result<PathBuf> {
     }
 }
 
-async fn send(path: PathBuf, method: Method, target: &str, body: Option<Value>) -> Result<Value> {
-    let stream = UnixStream::connect(&path).await.with_context(|| {
+/// As [`request`], at a known socket.
+pub(crate) async fn send(path: &Path, method: Method, target: &str, body: Option<Value>) -> Result<Value> {
+    let stream = UnixStream::connect(path).await.with_context(|| {
         format!(
             "no server answers at {} (is it running? --socket or --config name another one)",
             path.display()

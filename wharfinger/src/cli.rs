@@ -1,9 +1,13 @@
 //! The command line.
 
+mod doctor;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use doctor::Doctor;
 
 /// The container registry that runs its own runbook.
 #[derive(Debug, Parser)]
@@ -38,6 +42,8 @@ pub(crate) enum Command {
     /// Look after the copies that a running server keeps on its disk.
     #[command(subcommand)]
     Cache(Cache),
+    /// Walk an image and ask everybody about each part of it: who is wrong first, and what mends it.
+    Doctor(Doctor),
     /// Change how much a running server logs; it falls back by itself.
     LogLevel(LogLevel),
     /// Show how a running server is doing.

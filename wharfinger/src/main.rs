@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Config(command) => commands::config::run(&command),
         Command::Adopt(arguments) => commands::adopt::run(&arguments),
         Command::Cache(command) => commands::cache::run(&command),
+        Command::Doctor(arguments) => commands::doctor::run(&arguments),
         Command::LogLevel(arguments) => commands::log_level::run(&arguments),
         Command::Status(arguments) => commands::status::run(&arguments),
         Command::Uploads(command) => commands::uploads::run(&command),

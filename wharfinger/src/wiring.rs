@@ -26,6 +26,18 @@ pub(crate) fn load(file: Option<&Path>, ignore_unsupported: &[String]) -> Result
     })
 }
 
+/// Reads a configuration for a command that only looks: also where keys of it are not supported.
+pub(crate) fn load_to_look(file: Option<&Path>) -> Result<Config> {
+    let refused = match config::load(file, std::env::vars(), &[]) {
+        Ok(loaded) => return Ok(loaded.config),
+        Err(errors) => errors.0,
+    };
+    let keys: Vec<String> =
+        refused.into_iter().map(|error| error.key).filter(|key| !key.is_empty()).collect();
+    // What is wrong for another reason stays wrong.
+    Ok(load(file, &keys)?.config)
+}
+
 /// Where the admin socket is when the data is not in a directory.
 const ADMIN_SOCKET: &str = "/run/wharfinger/admin.sock";
 

@@ -58,6 +58,8 @@ pub struct Options {
     pub store: String,
     /// What names the configuration in commands that are told: ` --config FILE`, or nothing.
     pub config: String,
+    /// Who is not asked, and why.
+    pub not_asked: Vec<String>,
 }
 
 /// Somebody who looks at images.

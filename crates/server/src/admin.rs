@@ -1,6 +1,7 @@
 //! The admin socket: what operators change on a running server. Whoever may open the socket's file is trusted.
 
 mod cache;
+mod look;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +76,7 @@ async fn answer(
         (Method::POST, "/v1/cache/flush") => cache::flush(&app, request).await,
         (Method::POST, "/v1/cache/top") => cache::top(&app, request).await,
         (Method::POST, "/v1/cache/warm") => cache::warm(&app, request).await,
+        (Method::POST, "/v1/look") => look::look(&app, request).await,
         _ => text(StatusCode::NOT_FOUND, "no such admin endpoint\n"),
     }
 }

@@ -107,6 +107,9 @@ pub struct Report {
     pub deep: bool,
     /// Who was asked, from the client inwards.
     pub asked: Vec<String>,
+    /// Who was not asked, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_asked: Vec<String>,
     /// First liars, the innermost first; none where every layer says the same.
     pub verdicts: Vec<Verdict>,
     /// What could not be told, and why.
@@ -160,7 +163,8 @@ impl Doctor<'_> {
         asked.push(self.options.store.clone());
         asked.extend(self.names(|station| station == Station::Site));
         let incident = incident(&verdicts);
-        Report { verdict, deep, asked, verdicts, unknown, incident, images }
+        let not_asked = self.options.not_asked.clone();
+        Report { verdict, deep, asked, not_asked, verdicts, unknown, incident, images }
     }
 
     fn names(&self, keep: impl Fn(Station) -> bool) -> Vec<String> {
