@@ -1,5 +1,7 @@
 //! The store that the configuration names.
 
+mod peer;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +40,11 @@ impl Backend {
     }
 
     fn open_for(config: &Config, writable: bool) -> Result<Backend> {
-        match &config.storage.driver {
+        Backend::open_driver(&config.storage.driver, writable, config.storage.redirects())
+    }
+
+    fn open_driver(driver: &Driver, writable: bool, redirects: Option<&config::Redirect>) -> Result<Backend> {
+        match driver {
             Driver::Filesystem(filesystem) => {
                 let root = &filesystem.root;
                 let open = if writable { Filesystem::open } else { Filesystem::open_to_read };
@@ -60,7 +66,7 @@ impl Backend {
                         config::LargeObjects::Dlo => LargeObjects::Dynamic,
                     },
                     writable,
-                    signing: config.storage.redirects().map(|redirects| Signing {
+                    signing: redirects.map(|redirects| Signing {
                         key: settings.temp_url_key.as_ref().map(secret),
                         on_container: settings.temp_url_container_key,
                         base_url: redirects.base_url.clone(),

@@ -7,6 +7,7 @@ mod http;
 mod purge;
 mod redirect;
 mod redis;
+mod replication;
 mod storage;
 mod swift;
 
@@ -43,6 +44,7 @@ pub(crate) fn build(file: Option<&str>, root: &Node, problems: &mut Problems) ->
         health: health(&mut reader),
         cache: cache::cache(&mut reader),
         purge: purge::purge(&mut reader),
+        replication: replication::replication(&mut reader),
         admin: Admin { socket: reader.optional("admin.socket") },
     }
 }

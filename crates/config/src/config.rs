@@ -7,6 +7,7 @@ pub(crate) mod http;
 pub(crate) mod purge;
 pub(crate) mod redirect;
 pub(crate) mod redis;
+pub(crate) mod replication;
 pub(crate) mod storage;
 pub(crate) mod swift;
 
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::value::choice;
-use crate::{Access, Auth, DiskCache, Http, Purge, Redis, Storage};
+use crate::{Access, Auth, DiskCache, Http, Purge, Redis, Replication, Storage};
 
 /// Everything that can be configured. `Default` is what holds with no configuration at all.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +45,8 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// HTTP caches in front that are told of changes.
     pub purge: Purge,
+    /// The stores of other sites.
+    pub replication: Replication,
     /// The operator's own door.
     pub admin: Admin,
 }

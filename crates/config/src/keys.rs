@@ -10,6 +10,7 @@ mod log;
 mod other;
 mod purge;
 mod redirect;
+mod replication;
 mod storage;
 mod swift;
 
@@ -213,6 +214,7 @@ static TABLE: LazyLock<Vec<Key>> = LazyLock::new(|| {
         storage::KEYS,
         redirect::KEYS,
         swift::KEYS,
+        replication::KEYS,
         cache::KEYS,
         access::KEYS,
         http::KEYS,
@@ -221,6 +223,7 @@ static TABLE: LazyLock<Vec<Key>> = LazyLock::new(|| {
     ] {
         table.extend_from_slice(section);
     }
+    table.extend(replication::drivers());
     for parts in [storage::PARTS, other::PARTS].into_iter().flatten() {
         table.extend(parts.keys());
     }

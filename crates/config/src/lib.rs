@@ -29,6 +29,7 @@ pub use config::http::{ClientAuth, Debug, Http, Limits, Listen, Tls, TlsVersion}
 pub use config::purge::{FrontKind, Purge, PurgeEndpoint, PurgeUrl};
 pub use config::redirect::{Redirect, RedirectRule};
 pub use config::redis::{Redis, RedisTls};
+pub use config::replication::{Peer, Replication};
 pub use config::storage::{
     Cache, CacheKind, Delete, DeleteByDigest, Driver, Filesystem, Storage, StorageMode, UploadPurging,
 };

@@ -97,6 +97,10 @@ fn write_rows(out: &mut String, schema: &Schema) {
             format!("`{}`{ours} | {} | {default} | {}{note}{alias}", key.path, key.kind.describe(), key.doc);
         let _ = writeln!(out, "| {row} |");
     }
+    // A driver within a list has the keys that it has in `storage`, which has rows for them.
+    if schema.key.is_some_and(|key| key.kind == Kind::Driver && key.path.contains('*')) {
+        return;
+    }
     schema.children.iter().for_each(|(_, child)| write_rows(out, child));
 }
 

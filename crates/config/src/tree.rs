@@ -109,8 +109,18 @@ impl Node {
 }
 
 /// Writes `storage: filesystem` and `auth: none` as the map they stand for, and the keys of `storage.swift`, which
-/// Distribution matches without case, in lower case.
+/// Distribution matches without case, in lower case; so too in the stores of other sites.
 pub(crate) fn normalise(root: &mut Node) {
+    normalise_storage(root);
+    if let Some(replication) = entry_mut(root, "replication")
+        && let Some(peers) = entry_mut(replication, "peers")
+        && let Value::List(peers) = &mut peers.value
+    {
+        peers.iter_mut().for_each(normalise_storage);
+    }
+}
+
+fn normalise_storage(root: &mut Node) {
     drivers_named_alone(root);
     if let Some(storage) = entry_mut(root, "storage")
         && let Some(swift) = entry_mut(storage, "swift")

@@ -86,6 +86,19 @@ fn swift(name: &str) -> Vec<(&'static str, &'static str)> {
     env
 }
 
+/// Another site, with what this key of its store needs.
+fn peer(path: &str, name: &str) -> Vec<(&'static str, &'static str)> {
+    if !path.contains(".swift.") {
+        return vec![(
+            "REGISTRY_REPLICATION_PEERS",
+            "[{name: b, storage: {filesystem: {rootdirectory: /a}}}]",
+        )];
+    }
+    let there = |variable: &str| variable.replacen("REGISTRY_", "REGISTRY_REPLICATION_PEERS_0_", 1).leak();
+    let here = swift(name).into_iter().map(|(variable, value)| (&*there(variable), value));
+    [("REGISTRY_REPLICATION_PEERS", "[{name: b}]")].into_iter().chain(here).collect()
+}
+
 /// What has to be set for the key to matter.
 fn context(key: &Key) -> Vec<(&'static str, &'static str)> {
     let token = [
@@ -123,6 +136,7 @@ fn context(key: &Key) -> Vec<(&'static str, &'static str)> {
         path if path.starts_with("purge.endpoints.*") => {
             vec![("REGISTRY_PURGE_ENDPOINTS", "[{url: \"http://cache\", kind: varnish}]")]
         }
+        path if path.starts_with("replication.peers.*") => peer(path, key.name()),
         "http.net" => vec![("REGISTRY_HTTP_ADDR", "/run/a.sock")],
         "access.trusted_proxy.user_header" => vec![("REGISTRY_ACCESS_TRUSTED_PROXY_ADDRESSES", "[\"::1\"]")],
         "validation.enabled" => vec![("REGISTRY_VALIDATION_DISABLED", "true")],
@@ -181,7 +195,7 @@ fn every_key_without_effect_says_so() {
             Kind::List => "[x]".to_owned(),
             _ => "7".to_owned(),
         };
-        let variable = key.variable();
+        let (variable, path) = (key.variable().replace("_N_", "_0_"), key.path.replace('*', "0"));
         // A certificate would silence letsencrypt.
         let mut env = if key.path.starts_with("http.tls") { Vec::new() } else { context(key) };
         env.push((&variable, &value));
@@ -189,7 +203,7 @@ fn every_key_without_effect_says_so() {
             Ok(loaded) => warnings(&loaded),
             Err(found) => errors(Err(found)),
         };
-        assert!(said.iter().any(|line| line.contains(&format!(" {}: ", key.path))), "{}: {said:?}", key.path);
+        assert!(said.iter().any(|line| line.contains(&format!(" {path}: "))), "{path}: {said:?}");
     }
 }
 

@@ -28,6 +28,9 @@ pub struct Row {
     pub size: u64,
     /// When it was written, by the store's clock.
     pub modified: Option<SystemTime>,
+    /// MD5 in hex of its bytes, where the listing has it. Of a dynamic large object that of nothing, of a static one
+    /// what the store made of its manifest: never a proof of what a reader gets.
+    pub etag: Option<String>,
 }
 
 /// A page of an inventory.

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use md5::{Digest as _, Md5};
 use parking_lot::Mutex;
 
 use crate::{
@@ -115,6 +116,7 @@ impl Inventory for Memory {
             name: name.clone(),
             size: bytes.len() as u64,
             modified: Some(*modified),
+            etag: Some(hex::encode(Md5::digest(bytes))),
         };
         Ok(Rows { rows: behind.map(row).collect(), next: None })
     }

@@ -31,7 +31,7 @@ pub(super) fn storage(file: Option<&str>, reader: &mut Reader<'_, '_>) -> Storag
 }
 
 /// The driver that is named; where its section is wrong the error is noted, and the value does not matter.
-fn driver(reader: &mut Reader<'_, '_>) -> Driver {
+pub(super) fn driver(reader: &mut Reader<'_, '_>) -> Driver {
     let swift = if reader.has("storage.swift") { swift::swift(reader) } else { None };
     swift.map_or_else(
         || Driver::Filesystem(Filesystem { root: root_directory(reader) }),

@@ -39,6 +39,7 @@ impl Root {
                         name: key.as_str().to_owned(),
                         size: meta.size,
                         modified: meta.modified,
+                        etag: None,
                     });
                 }
                 // Deleted since, or a socket.

@@ -89,8 +89,8 @@ impl Inner {
             error::of(Operation::List, &whole, failure)
         })?;
         let row = |entry| match entry {
-            Entry::Object { name, bytes, last_modified, .. } => {
-                Some(Row { name, size: bytes, modified: last_modified })
+            Entry::Object { name, bytes, hash, last_modified, .. } => {
+                Some(Row { name, size: bytes, modified: last_modified, etag: Some(hash) })
             }
             Entry::Subdir(_) => None,
         };
