@@ -39,7 +39,8 @@ pub(crate) struct Doctor {
     /// name. May be repeated, the outermost first.
     #[arg(long, value_name = "URL")]
     pub(crate) via: Vec<String>,
-    /// Ask this site of the configuration (replication.peers); may be repeated. By default all of them.
+    /// Ask this site: a name of replication.peers, or the configuration file of that site. May be repeated; by default all
+    /// of replication.peers.
     #[arg(long, value_name = "SITE")]
     pub(crate) with: Vec<String>,
     #[command(flatten)]

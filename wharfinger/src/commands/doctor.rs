@@ -9,8 +9,8 @@ mod token;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use wharfinger_config::{self as config, Config};
-use wharfinger_maintenance::doctor::{self, DistributionRedis, Image, Options, Witness, examine};
+use wharfinger_config::Config;
+use wharfinger_maintenance::doctor::{self, DistributionRedis, Image, Options, Site, Witness, examine};
 use wharfinger_maintenance::redis::Address;
 use wharfinger_registry::Mode;
 
@@ -119,10 +119,17 @@ impl Asked {
         }
     }
 
-    fn add_sites(&mut self, wanted: &[String], _config: &Config) -> Result<()> {
-        match wanted.first() {
-            None => Ok(()),
-            Some(site) => bail!("--with {site}: the configuration names no such site (replication.peers)"),
+    fn add_sites(&mut self, wanted: &[String], config: &Config) -> Result<()> {
+        for name in wanted {
+            let backend = Backend::open_peer(config, name).context("--with")?;
+            self.witnesses.push(Box::new(Site::new(name, backend.read_only())));
         }
+        for peer in config.replication.peers.iter().filter(|_| wanted.is_empty()) {
+            match Backend::open_peer(config, &peer.name) {
+                Ok(backend) => self.witnesses.push(Box::new(Site::new(&peer.name, backend.read_only()))),
+                Err(error) => self.not_asked.push(format!("site {}: {error:#}", peer.name)),
+            }
+        }
+        Ok(())
     }
 }
