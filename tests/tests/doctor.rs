@@ -122,7 +122,7 @@ fn what_is_wrong_in_the_directory_is_told_with_its_cause_and_mended_by_a_push() 
     fs::write(&path, &flipped).unwrap();
     doctor(&registry, &["app:v1", "--no-deep"]).expect(0, &["were not read (--deep)"]);
     let told =
-        format!("the store's copy of layer 1 of app:v1, {} has other bytes: its 2000000", layer.digest);
+        format!("the store's copy of layer 1 of app:v1 ({}) has other bytes: its 2000000", layer.digest);
     let arguments = ["app:v1", "--via", &front];
     let report = doctor(&registry, &[&arguments[..], &["--output", "json"]].concat()).expect(1, &[]).json();
     let verdicts = report["verdicts"].as_array().unwrap();

@@ -158,7 +158,7 @@ fn each_part_around_swift_is_asked_and_the_one_that_lies_is_named_and_mended() {
     assert_eq!(segments.len(), 3, "{segments:?}");
     swift.delete(&container, &segments[1]).expect(204);
     let what = format!(
-        "verdict    the store's copy of layer 1 of app:v1, {layer} is not whole: segment {} is missing",
+        "verdict    the store's copy of layer 1 of app:v1 ({layer}) is not whole: segment {} is missing",
         segments[1]
     );
     let answer = look().expect(1, &[&what, "intact     ", "the server's disk cache"]);
@@ -174,7 +174,7 @@ fn each_part_around_swift_is_asked_and_the_one_that_lies_is_named_and_mended() {
     let plain = object(&second);
     swift.put(&container, &plain, &wharfinger_test_support::bytes(99, 3_000));
     doctor(&registry, &["app:v1", "--no-deep"]).expect(0, &["were not read"]);
-    look().expect(1, &[&format!("the store's copy of layer 2 of app:v1, {second} has other bytes")]);
+    look().expect(1, &[&format!("the store's copy of layer 2 of app:v1 ({second}) has other bytes")]);
 }
 
 #[test]

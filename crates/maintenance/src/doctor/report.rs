@@ -220,7 +220,7 @@ impl Doctor<'_> {
         }
         let digest = object.digest().or(exam.copy.target);
         let name = match object.digest() {
-            Some(digest) => format!("{object} of {image}, {digest}"),
+            Some(digest) => format!("{object} of {image} ({digest})"),
             None => format!("{object} of {}", object.repository),
         };
         let text = match said.station {
@@ -292,7 +292,7 @@ fn incident(verdicts: &[Verdict]) -> Option<String> {
     };
     let causes: Vec<&str> = verdicts.iter().map(|verdict| verdict.text.as_str()).collect();
     let since = match &first.since {
-        Some(since) => format!("Not before {since}, when what is asked for was written"),
+        Some(since) => format!("It is so since {since} at the earliest, when what stands in the store was written"),
         None => "Since when is not known".to_owned(),
     };
     let intact = match first.intact.is_empty() {
