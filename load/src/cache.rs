@@ -81,6 +81,8 @@ pub(crate) struct Bench {
     image: OnceCell<herd::Image>,
     /// What the cache that stays filled was filled with.
     warmed: BTreeSet<Digest>,
+    /// When the links were written that small requests depend on, until they have stood long enough.
+    linked: Option<Instant>,
     /// Caches that were begun: each has a directory of its own.
     caches: usize,
     // Last: the files go when the servers have.
@@ -177,6 +179,7 @@ impl Bench {
             layer: OnceCell::new(),
             image: OnceCell::new(),
             warmed: BTreeSet::new(),
+            linked: None,
             caches: 0,
             work,
         })

@@ -149,10 +149,8 @@ fn swift(args: &SwiftArgs) -> Result<()> {
         write_json(path, &swift::report::json(&results))?;
     }
     if let Some(path) = &args.markdown {
-        let notes = fs::read_to_string(&args.notes).ok();
-        let old = fs::read_to_string(path).unwrap_or_else(|_| "# Benchmarks\n".to_owned());
-        let page = report::section::SWIFT.put(&old, &swift::report::section(&results, notes.as_deref()));
-        fs::write(path, page).with_context(|| format!("writing {}", path.display()))?;
+        let section = |notes: Option<&str>| swift::report::section(&results, notes);
+        report::section::SWIFT.write(path, &args.notes, section)?;
     }
     let failed = results.runs.failures.keys().filter(|(_, kind)| *kind == Kind::Wharfinger).count();
     anyhow::ensure!(failed == 0, "wharfinger failed {failed} measure(s), see above");
@@ -175,10 +173,8 @@ fn cache(args: &CacheArgs) -> Result<()> {
         write_json(path, &cache::report::json(&results))?;
     }
     if let Some(path) = &args.markdown {
-        let notes = fs::read_to_string(&args.notes).ok();
-        let old = fs::read_to_string(path).unwrap_or_else(|_| "# Benchmarks\n".to_owned());
-        let page = report::section::CACHE.put(&old, &cache::report::section(&results, notes.as_deref()));
-        fs::write(path, page).with_context(|| format!("writing {}", path.display()))?;
+        let section = |notes: Option<&str>| cache::report::section(&results, notes);
+        report::section::CACHE.write(path, &args.notes, section)?;
     }
     let failed = results.runs.failures.keys().filter(|(_, kind)| *kind == Kind::Wharfinger).count();
     anyhow::ensure!(failed == 0, "wharfinger failed {failed} measure(s), see above");

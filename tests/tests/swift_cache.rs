@@ -238,6 +238,14 @@ fn the_cache_is_warmed_verified_and_flushed_by_commands() {
     let (code, text) = cache(&registry, &["flush"]);
     assert_eq!((code, text.as_str()), (Some(0), "dropped 3 copies\n"));
     assert_eq!(copies(&directory), Vec::<PathBuf>::new());
+    // Each change is on record, and the verification that dropped nothing is not.
+    let mut audit = Command::new(wharfinger_binary());
+    audit.args(["audit", "--output", "json", "--config"]).arg(registry.directory().join("config.yml"));
+    let trail: Value = serde_json::from_slice(&audit.output().unwrap().stdout).unwrap();
+    let results = trail["entries"].as_array().unwrap().iter().map(|entry| entry["result"].as_str().unwrap());
+    let expected = ["dropped 3 copies", "dropped 1 copies", "dropped 1 damaged copies, 3 are good"];
+    assert_eq!(results.collect::<Vec<_>>(), expected);
+    assert_eq!(trail["entries"][1]["what"], digest);
     let (code, text) = cache(&registry, &["status"]);
     assert_eq!(
         (code, text.contains("without the store       0 of 1 images pulled lately (0 %)")),

@@ -314,3 +314,14 @@ fn a_manifest_is_refused_while_a_layer_of_it_has_lost_its_segments() {
         legacy.assert_whole(&api);
     }
 }
+
+#[test]
+fn the_scrub_proves_a_blob_that_nobody_has_pulled_and_writes_what_it_lacks() {
+    let legacy = Legacy::new(MIB, 6 * MIB + 17);
+    let registry = legacy.builder().set("scrub.period", "2s").start();
+    legacy.wait_for_list();
+    let mark = legacy.swift.mark();
+    legacy.assert_range(&registry.api(), 5 * MIB, 5 * MIB + 9);
+    let reads = legacy.reads(mark);
+    assert!(reads.segments.len() <= 2, "a range was not read by the index: {reads:?}");
+}

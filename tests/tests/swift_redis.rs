@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use wharfinger_oci::Digest;
 use wharfinger_test_support::{
-    Authority, Builder, Image, Purpose, RedisServer, Registry, SwiftCluster, pause, wait_until,
-    wharfinger_binary,
+    Authority, Builder, ClientCertificate, Image, Purpose, RedisServer, Registry, SwiftCluster, pause,
+    wait_until, wharfinger_binary,
 };
 
 /// What a request may wait for Redis in all, with what Swift and a busy machine take.
@@ -63,7 +66,12 @@ fn whatever_becomes_of_redis_images_are_pushed_and_pulled_and_the_instance_stays
     until(&registry, "bypassed");
     let (code, text) = run(&registry, &["status"]);
     assert_eq!(code, Some(0), "Redis is no reason to page anybody: {text}");
-    assert!(text.contains("redis              bypassed for "), "{text}");
+    let line = text.lines().find(|line| line.starts_with("redis ")).unwrap_or(&text);
+    let (since, passed) =
+        line.split_once("bypassed since ").and_then(|(_, told)| told.split_once(", ")).unwrap();
+    assert!(since.len() >= "12:03Z".len() && since.ends_with('Z'), "{line}");
+    let passed: u64 = passed.strip_suffix(" lookups went by").unwrap().parse().unwrap();
+    assert!(passed > 0, "{line}");
     look("still hung");
     redis.resume();
     until(&registry, "used");
@@ -80,24 +88,35 @@ fn whatever_becomes_of_redis_images_are_pushed_and_pulled_and_the_instance_stays
     assert!(redis_of(&registry)["longest_wait_ms"].as_f64().unwrap() < 250.0, "{}", redis_of(&registry));
 }
 
-#[test]
-fn redis_is_spoken_to_by_tls_with_a_certificate_and_a_password() {
-    let swift = SwiftCluster::shared(wharfinger_test_support::Pipeline::Full);
-    let (authority, container) = (Authority::new(), swift.fresh_container());
-    let redis = RedisServer::start_tls(&authority, "open sesame");
-    let client = authority.issue_client("registry", Purpose::Client);
-    let with = |roots: &str, password: &str| {
-        let builder = Registry::builder().swift(swift, &container);
+const PASSWORD: &str = "open sesame";
+
+/// A Redis that speaks TLS alone, and who may speak to it.
+struct Guarded {
+    authority: Authority,
+    redis: RedisServer,
+    client: ClientCertificate,
+}
+
+impl Guarded {
+    fn start() -> Guarded {
+        let authority = Authority::new();
+        let redis = RedisServer::start_tls(&authority, PASSWORD);
+        let client = authority.issue_client("registry", Purpose::Client);
+        Guarded { authority, redis, client }
+    }
+
+    /// A registry that believes certificates by `roots`.
+    fn registry(&self, (swift, container): (&SwiftCluster, &str), roots: &str, password: &str) -> Registry {
+        let builder = Registry::builder().swift(swift, container);
         let directory = builder.directory().to_owned();
-        for (name, text) in
-            [("roots.pem", roots), ("redis.crt", &client.certificate), ("redis.key", &client.key)]
-        {
+        let (certificate, key) = (&self.client.certificate, &self.client.key);
+        for (name, text) in [("roots.pem", roots), ("redis.crt", certificate), ("redis.key", key)] {
             fs::write(directory.join(name), text).unwrap();
         }
         let path = |name: &str| directory.join(name).display().to_string();
         let builder = builder
             // Of several, the first that answers.
-            .set("redis.addrs", json!(["127.0.0.1:1", redis.address()]))
+            .set("redis.addrs", json!(["127.0.0.1:1", self.redis.address()]))
             .set("redis.password", password)
             .set("redis.dialtimeout", "1s")
             .set("redis.tls.rootcas", json!([path("roots.pem")]))
@@ -105,14 +124,31 @@ fn redis_is_spoken_to_by_tls_with_a_certificate_and_a_password() {
             .set("redis.tls.key", path("redis.key"))
             .set("admin.socket", path("admin.sock"));
         builder.allow_log("Redis does not answer").start()
-    };
-    let registry = with(authority.pem(), "open sesame");
+    }
+
+    /// The first line of the answer to an inline command.
+    fn ask(&self, command: &str) -> String {
+        let socket = TcpStream::connect(self.redis.address()).unwrap();
+        let mut stream = self.authority.connect(Some(&self.client), socket).unwrap();
+        write!(stream, "AUTH \"{PASSWORD}\"\r\n{command}\r\n").unwrap();
+        let mut lines = BufReader::new(stream).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "+OK");
+        lines.next().unwrap().unwrap()
+    }
+}
+
+#[test]
+fn redis_is_spoken_to_by_tls_with_a_certificate_and_a_password() {
+    let swift = SwiftCluster::shared(wharfinger_test_support::Pipeline::Full);
+    let (guarded, container) = (Guarded::start(), swift.fresh_container());
+    let site = (swift, container.as_str());
+    let registry = guarded.registry(site, guarded.authority.pem(), PASSWORD);
     until(&registry, "used");
     registry.api().push_image("team/app", "v1", &Image::small(1));
     registry.api().pull("team/app", "v1");
     let stranger = Authority::new();
-    for (roots, password) in [(stranger.pem(), "open sesame"), (authority.pem(), "wrong")] {
-        let registry = with(roots, password);
+    for (roots, password) in [(stranger.pem(), PASSWORD), (guarded.authority.pem(), "wrong")] {
+        let registry = guarded.registry(site, roots, password);
         wait_until("a line on Redis", Duration::from_secs(10), || {
             registry.log().iter().any(|line| line.text.contains("Redis does not answer"))
         });
@@ -120,6 +156,41 @@ fn redis_is_spoken_to_by_tls_with_a_certificate_and_a_password() {
         registry.api().pull("team/app", "v1");
         assert!(!registry.log().iter().any(|line| line.text.contains("sesame")), "a password is logged");
     }
+}
+
+#[test]
+fn what_distribution_left_in_a_redis_behind_tls_is_held_against_swift() {
+    let swift = SwiftCluster::shared(wharfinger_test_support::Pipeline::Full);
+    let (guarded, container) = (Guarded::start(), swift.fresh_container());
+    let registry = guarded.registry((swift, &container), guarded.authority.pem(), PASSWORD);
+    let image = Image::small(1);
+    registry.api().push_image("team/app", "v1", &image);
+    let (there, gone) = (&image.layers[0], Digest::sha256(b"gone"));
+    let (known, size) = (there.digest, there.size);
+    guarded.ask(&format!("HSET blobs::{known} digest {known} size {size}"));
+    guarded.ask(&format!("HSET blobs::{gone} digest {gone} size 4"));
+    guarded.ask(&format!("SADD repository::team/app::blobs {known} {gone}"));
+    let mut lies = json!([
+        { "key": format!("blobs::{gone}"), "reason": "tells of a blob that is not there" },
+        {
+            "key": format!("repository::team/app::blobs {gone}"),
+            "reason": "tells of a blob that the repository does not have",
+        },
+    ]);
+    for (arguments, code) in [(&[][..], 1), (&["--flush-redis"][..], 0), (&[][..], 0)] {
+        let mut command = Command::new(wharfinger_binary());
+        command.arg("adopt").arg(registry.directory().join("config.yml"));
+        let output =
+            command.args(["--back", "--check", "--output", "json"]).args(arguments).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{errors}"));
+        assert_eq!((output.status.code(), &report["redis"]["lies"]), (Some(code), &lies), "{report:#}");
+        if !arguments.is_empty() {
+            lies = json!([]);
+        }
+    }
+    assert_eq!(guarded.ask(&format!("EXISTS blobs::{known}")), ":1", "what is so was deleted");
+    assert_eq!(guarded.ask("SCARD repository::team/app::blobs"), ":1");
 }
 
 #[test]

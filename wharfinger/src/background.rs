@@ -1,4 +1,4 @@
-//! What runs beside requests: finding the store, its probe, and the purge of abandoned uploads.
+//! What runs beside requests: finding the store, its probe, the scrub, and the purge of abandoned uploads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use wharfinger_config::{Config, UploadPurging};
 use wharfinger_registry::Registry;
-use wharfinger_server::{App, health};
+use wharfinger_server::admin::LogControl;
+use wharfinger_server::{App, health, instance};
 
+use crate::scrubbing;
 use crate::storage::Backend;
 
 /// Between two looks for blobs that other instances found damaged.
@@ -17,12 +19,18 @@ const MARKS_EVERY: Duration = Duration::from_secs(30);
 const PULLS_EVERY: Duration = Duration::from_secs(60);
 
 /// Starts everything that the configuration asks for.
-pub(crate) fn start(app: &Arc<App>, config: &Config, backend: &Backend) -> Vec<JoinHandle<()>> {
+pub(crate) fn start(
+    app: &Arc<App>,
+    config: &Config,
+    backend: &Backend,
+    log: Arc<dyn LogControl>,
+) -> Vec<JoinHandle<()>> {
     let mut tasks = Vec::new();
-    if matches!(backend, Backend::Swift(_)) {
-        let (backend, registry, config) = (backend.clone(), app.registry.clone(), config.clone());
-        tasks.push(tokio::spawn(async move { backend.prepare(&registry, &config).await }));
-    }
+    let (prepared, configured, prepared_app) = (backend.clone(), config.clone(), app.clone());
+    tasks.push(tokio::spawn(async move {
+        prepared.prepare(&prepared_app.registry, &configured).await;
+        instance::write_forever(prepared_app, log).await;
+    }));
     if config.health.enabled {
         let (interval, threshold) = (config.health.interval, config.health.threshold);
         tasks.push(tokio::spawn(health::probe_forever(app.clone(), interval, threshold)));
@@ -39,6 +47,9 @@ pub(crate) fn start(app: &Arc<App>, config: &Config, backend: &Backend) -> Vec<J
     tasks.push(tokio::spawn(follow_marks(app.registry.clone())));
     tasks.push(tokio::spawn(keep_pulls(app.registry.clone())));
     tasks.extend(app.purger.start());
+    if config.scrub.enabled {
+        tasks.push(tokio::spawn(scrubbing::forever(app.clone(), config.clone())));
+    }
     if config.storage.upload_purging.enabled && !config.storage.read_only {
         let purging = config.storage.upload_purging.clone();
         tasks.push(tokio::spawn(purge_forever(app.registry.clone(), backend.clone(), purging)));

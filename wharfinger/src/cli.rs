@@ -1,13 +1,20 @@
 //! The command line.
 
+mod audit;
+mod compare;
 mod doctor;
+mod graph;
+mod status;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use audit::{Audit, Reason};
+pub(crate) use compare::Compare;
 pub(crate) use doctor::Doctor;
+pub(crate) use status::Status;
 
 /// The container registry that runs its own runbook.
 #[derive(Debug, Parser)]
@@ -30,6 +37,8 @@ Examples:
 
 Exit codes: 0 done, 1 something is wrong, 2 it could not be tried.";
 
+pub(crate) use graph::{Fsck, Heal, Impact, Scope, Walk};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve a registry.
@@ -39,15 +48,25 @@ pub(crate) enum Command {
     Config(Config),
     /// Take over, in place, what Distribution 2.8 wrote; say before what is there, and after whether it could go back.
     Adopt(Adopt),
+    /// Show what operators did: who, when, what, why, and how it ended.
+    Audit(Audit),
     /// Look after the copies that a running server keeps on its disk.
     #[command(subcommand)]
     Cache(Cache),
+    /// Hold two sites' stores against each other: what is missing at one of them or differs, and which images that hits.
+    Compare(Compare),
     /// Walk an image and ask everybody about each part of it: who is wrong first, and what mends it.
     Doctor(Doctor),
     /// Change how much a running server logs; it falls back by itself.
     LogLevel(LogLevel),
-    /// Show how a running server is doing.
+    /// Show on one screen how a running server is doing, or all of them.
     Status(Status),
+    /// Look at everything: what is damaged, which images that hits, where an intact copy lies, what to push again.
+    Fsck(Fsck),
+    /// Put right what is damaged, from an intact copy, and prove it.
+    Heal(Heal),
+    /// Say which images use a blob, a manifest or a segment.
+    Impact(Impact),
     /// Look after uploads that nobody finished.
     #[command(subcommand)]
     Uploads(Uploads),
@@ -115,6 +134,8 @@ pub(crate) struct Adopt {
     /// Storage calls side by side.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) parallel: u16,
+    #[command(flatten)]
+    pub(crate) reason: Reason,
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
@@ -173,6 +194,8 @@ Exit codes: 0 every copy is good, 1 some were damaged and are dropped, 2 it coul
     Verify {
         #[command(flatten)]
         socket: Socket,
+        #[command(flatten)]
+        reason: Reason,
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
@@ -191,6 +214,8 @@ Examples:
         all_instances: bool,
         #[command(flatten)]
         socket: Socket,
+        #[command(flatten)]
+        reason: Reason,
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
@@ -232,15 +257,8 @@ pub(crate) struct LogLevel {
     pub(crate) repository: Option<String>,
     #[command(flatten)]
     pub(crate) socket: Socket,
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  wharfinger status --config /etc/wharfinger/config.yml --output json")]
-pub(crate) struct Status {
     #[command(flatten)]
-    pub(crate) socket: Socket,
+    pub(crate) reason: Reason,
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
@@ -261,6 +279,8 @@ Examples:
         /// Only say how many there are.
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        reason: Reason,
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },

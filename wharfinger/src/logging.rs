@@ -23,12 +23,17 @@ pub(crate) struct Logging {
 pub(crate) fn start(log: &config::Log) -> Logging {
     let configured = log.level.as_str();
     let (filter, handle) = reload::Layer::new(EnvFilter::new(configured));
-    let lines = Lines { json: log.format == config::LogFormat::Json, fields: log.fields.clone() };
-    let layer = fmt::layer().event_format(lines).with_writer(std::io::stderr).with_ansi(false);
+    let layer = fmt::layer().event_format(Lines::of(log)).with_writer(std::io::stderr).with_ansi(false);
     let subscriber = Registry::default().with(filter).with(layer);
     // Fails only if a log was started before, which nobody does.
     let _ = tracing::subscriber::set_global_default(subscriber);
     Logging { configured, current: Mutex::new(configured.to_owned()), filter: handle }
+}
+
+/// What writes lines as the server does, for the few that a command has to write.
+pub(crate) fn lines(log: &config::Log) -> impl tracing::Subscriber + Send + Sync + 'static {
+    let layer = fmt::layer().event_format(Lines::of(log)).with_writer(std::io::stderr).with_ansi(false);
+    Registry::default().with(EnvFilter::new("info")).with(layer)
 }
 
 impl Logging {

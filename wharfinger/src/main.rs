@@ -1,11 +1,14 @@
 //! `wharfinger`: the server and the operator's commands.
 
 mod admin_client;
+mod audit;
 mod background;
 mod cli;
 mod commands;
 mod logging;
+mod page;
 mod progress;
+mod scrubbing;
 mod serve;
 mod storage;
 mod units;
@@ -24,10 +27,15 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(command) => commands::config::run(&command),
         Command::Adopt(arguments) => commands::adopt::run(&arguments),
+        Command::Audit(arguments) => commands::audit::run(&arguments),
         Command::Cache(command) => commands::cache::run(&command),
+        Command::Compare(arguments) => commands::compare::run(&arguments),
         Command::Doctor(arguments) => commands::doctor::run(&arguments),
         Command::LogLevel(arguments) => commands::log_level::run(&arguments),
         Command::Status(arguments) => commands::status::run(&arguments),
+        Command::Fsck(arguments) => commands::fsck::run(&arguments),
+        Command::Heal(arguments) => commands::heal::run(&arguments),
+        Command::Impact(arguments) => commands::impact::run(&arguments),
         Command::Uploads(command) => commands::uploads::run(&command),
         Command::Generate(command) => commands::generate::run(&command),
     };

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use wharfinger_config::{Config, Listen};
 use wharfinger_server::listen::{self, Listener};
 use wharfinger_server::metrics::Metrics;
-use wharfinger_server::{App, admin, debug};
+use wharfinger_server::{App, admin, debug, instance};
 
 use crate::background;
 use crate::cli;
@@ -50,6 +50,7 @@ async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<
     let tls = wiring::tls(&config)?;
     let main = main_listener(&config.http.listen).await?;
     let address = describe(&main, tls.is_some());
+    app.myself.listens_at(&address);
     let (stop, stopping) = watch::channel(false);
 
     if let Some(debugging) = &config.http.debug {
@@ -63,11 +64,13 @@ async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<
     }
     let socket = wiring::admin_socket(&config);
     match Listener::unix(&socket) {
-        Ok(listener) => drop(tokio::spawn(admin::serve(app.clone(), listener, log, stopping.clone()))),
+        Ok(listener) => {
+            drop(tokio::spawn(admin::serve(app.clone(), listener, log.clone(), stopping.clone())))
+        }
         Err(error) => tracing::warn!(socket = %socket.display(), %error, "no admin socket (admin.socket)"),
     }
     tokio::spawn(app.registry.clone().follow_announcements());
-    let background = background::start(&app, &config, &backend);
+    let background = background::start(&app, &config, &backend, log);
     if let Some(tls) = &tls {
         tokio::spawn(tls.clone().follow());
     }
@@ -87,6 +90,7 @@ async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<
         // Aborted or done, both are fine.
         let _ = task.await;
     }
+    instance::leave(&app).await;
     keep_broken_uploads(&app).await;
     if let Some(cache) = app.registry.disk_cache() {
         cache.keep_pulls().await;

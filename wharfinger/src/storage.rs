@@ -2,6 +2,8 @@
 
 mod peer;
 
+pub(crate) use peer::peer;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,6 +107,14 @@ impl Backend {
         match self {
             Backend::Filesystem(store) => store,
             Backend::Swift(store) => store,
+        }
+    }
+
+    /// As [`Backend::inventory`], for those who list in the background.
+    pub(crate) fn shared_inventory(&self) -> Arc<dyn Inventory> {
+        match self {
+            Backend::Filesystem(store) => Arc::new(store.clone()),
+            Backend::Swift(store) => Arc::new(store.clone()),
         }
     }
 

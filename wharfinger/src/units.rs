@@ -11,6 +11,16 @@ pub(crate) fn size(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
+/// Whole per cent; all of nothing.
+pub(crate) fn percent(part: u64, whole: u64) -> u64 {
+    (part * 100).checked_div(whole).unwrap_or(100)
+}
+
+/// `38 of 40 (95 %)`.
+pub(crate) fn share(part: u64, whole: u64) -> String {
+    format!("{part} of {whole} ({} %)", percent(part, whole))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -20,5 +30,10 @@ mod tests {
         for (bytes, expected) in [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")] {
             assert_eq!(size(bytes), expected);
         }
+    }
+
+    #[test]
+    fn shares_are_told_beside_what_they_are_of() {
+        assert_eq!((share(37, 40), share(0, 0)), ("37 of 40 (92 %)".to_owned(), "0 of 0 (100 %)".to_owned()));
     }
 }

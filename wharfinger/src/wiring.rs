@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use http::{HeaderName, HeaderValue};
 use wharfinger_access as access;
 use wharfinger_config as config;
-use wharfinger_config::Config;
+use wharfinger_config::{Config, Diagnostic};
 use wharfinger_registry as registry;
 use wharfinger_server as server;
 use wharfinger_server::tls::{Tls, TlsOptions};
@@ -26,16 +26,27 @@ pub(crate) fn load(file: Option<&Path>, ignore_unsupported: &[String]) -> Result
     })
 }
 
-/// Reads a configuration for a command that only looks: also where keys of it are not supported.
-pub(crate) fn load_to_look(file: Option<&Path>) -> Result<Config> {
-    let refused = match config::load(file, std::env::vars(), &[]) {
-        Ok(loaded) => return Ok(loaded.config),
+/// A configuration, with everything that there is to say about it.
+pub(crate) struct AsItIs {
+    pub(crate) config: Config,
+    pub(crate) remarks: Vec<Diagnostic>,
+}
+
+/// Reads a configuration also where keys of it are not supported: these are among the remarks.
+pub(crate) fn load_as_it_is(file: Option<&Path>, ignore_unsupported: &[String]) -> Result<AsItIs> {
+    let mut ignored = ignore_unsupported.to_vec();
+    let refused = match config::load(file, std::env::vars(), &ignored) {
+        Ok(loaded) => return Ok(AsItIs { config: loaded.config, remarks: loaded.warnings }),
         Err(errors) => errors.0,
     };
-    let keys: Vec<String> =
-        refused.into_iter().map(|error| error.key).filter(|key| !key.is_empty()).collect();
+    ignored.extend(refused.iter().filter(|error| !error.key.is_empty()).map(|error| error.key.clone()));
     // What is wrong for another reason stays wrong.
-    Ok(load(file, &keys)?.config)
+    let loaded = load(file, &ignored)?;
+    let mut remarks = refused;
+    let told = |warning: &Diagnostic| remarks.iter().any(|error| error.key == warning.key);
+    let others: Vec<Diagnostic> = loaded.warnings.into_iter().filter(|warning| !told(warning)).collect();
+    remarks.extend(others);
+    Ok(AsItIs { config: loaded.config, remarks })
 }
 
 /// Where the admin socket is when the data is not in a directory.
@@ -52,7 +63,12 @@ pub(crate) fn admin_socket(config: &Config) -> PathBuf {
 
 /// Where the data is, in a few words.
 pub(crate) fn describe_store(config: &Config) -> String {
-    match &config.storage.driver {
+    describe_driver(&config.storage.driver)
+}
+
+/// As [`describe_store`].
+pub(crate) fn describe_driver(driver: &config::Driver) -> String {
+    match driver {
         config::Driver::Filesystem(filesystem) => filesystem.root.display().to_string(),
         config::Driver::Swift(swift) => format!("Swift container {}", swift.container),
     }

@@ -8,6 +8,7 @@ mod purge;
 mod redirect;
 mod redis;
 mod replication;
+mod scrub;
 mod storage;
 mod swift;
 
@@ -44,6 +45,7 @@ pub(crate) fn build(file: Option<&str>, root: &Node, problems: &mut Problems) ->
         health: health(&mut reader),
         cache: cache::cache(&mut reader),
         purge: purge::purge(&mut reader),
+        scrub: scrub::scrub(&mut reader),
         replication: replication::replication(&mut reader),
         admin: Admin { socket: reader.optional("admin.socket") },
     }

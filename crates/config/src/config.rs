@@ -8,6 +8,7 @@ pub(crate) mod purge;
 pub(crate) mod redirect;
 pub(crate) mod redis;
 pub(crate) mod replication;
+pub(crate) mod scrub;
 pub(crate) mod storage;
 pub(crate) mod swift;
 
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::value::choice;
-use crate::{Access, Auth, DiskCache, Http, Purge, Redis, Replication, Storage};
+use crate::{Access, Auth, DiskCache, Http, Purge, Redis, Replication, Scrub, Storage};
 
 /// Everything that can be configured. `Default` is what holds with no configuration at all.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +46,8 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// HTTP caches in front that are told of changes.
     pub purge: Purge,
+    /// Reading every blob again, in the background.
+    pub scrub: Scrub,
     /// The stores of other sites.
     pub replication: Replication,
     /// The operator's own door.

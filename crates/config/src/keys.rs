@@ -11,6 +11,7 @@ mod other;
 mod purge;
 mod redirect;
 mod replication;
+mod scrub;
 mod storage;
 mod swift;
 
@@ -219,6 +220,7 @@ static TABLE: LazyLock<Vec<Key>> = LazyLock::new(|| {
         access::KEYS,
         http::KEYS,
         purge::KEYS,
+        scrub::KEYS,
         other::KEYS,
     ] {
         table.extend_from_slice(section);

@@ -30,6 +30,7 @@ pub use config::purge::{FrontKind, Purge, PurgeEndpoint, PurgeUrl};
 pub use config::redirect::{Redirect, RedirectRule};
 pub use config::redis::{Redis, RedisTls};
 pub use config::replication::{Peer, Replication};
+pub use config::scrub::Scrub;
 pub use config::storage::{
     Cache, CacheKind, Delete, DeleteByDigest, Driver, Filesystem, Storage, StorageMode, UploadPurging,
 };

@@ -2,15 +2,19 @@
 //!
 //! About a hundred bytes of memory for each link and blob.
 
+mod batches;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 use wharfinger_oci::{Algorithm, Digest, RepositoryName, Tag};
 use wharfinger_registry::SessionId;
-use wharfinger_registry::layout::{Place, place};
+use wharfinger_registry::layout::{self, Place, place};
 use wharfinger_store::{Area, Inventory, Key, Result, Row};
 
-use crate::Watch;
+pub use batches::{Batch, Batches};
+
+use crate::{Unwatched, Watch};
 
 /// Names that are given as examples.
 const EXAMPLES: usize = 10;
@@ -101,7 +105,27 @@ impl Census {
         Ok(census)
     }
 
-    fn count(&mut self, row: Row) {
+    /// Lists these repositories, and nothing else.
+    ///
+    /// # Errors
+    /// The listing failed.
+    pub async fn of(
+        inventory: &dyn Inventory,
+        names: &BTreeSet<RepositoryName>,
+        watch: &dyn Watch,
+    ) -> Result<Census> {
+        let mut census = Census::default();
+        watch.begin("listing repositories", Some(names.len() as u64));
+        for name in names {
+            // What a repository holds begins with an underscore, names below it do not: it lies in one piece.
+            let below = format!("{}/_", layout::repository(name.as_str()));
+            rows_below(inventory, &below, &Unwatched, |row| census.count(row)).await?;
+            watch.advance(1);
+        }
+        Ok(census)
+    }
+
+    pub(crate) fn count(&mut self, row: Row) {
         match place(&row.name) {
             None => self.foreign.add(row),
             Some(Place::Blob(digest)) => drop(self.blobs.insert(digest, row.size)),
@@ -117,7 +141,9 @@ impl Census {
                 self.ours.add(row.size);
                 self.sessions.insert(session);
             }
-            Some(Place::Referrer(..) | Place::Ours) => self.ours.add(row.size),
+            Some(Place::Referrer(..) | Place::Audit | Place::Instance(_) | Place::Ours) => {
+                self.ours.add(row.size);
+            }
             Some(Place::SignatureLink(_)) => self.links.add(row.size),
             Some(Place::LayerLink(name, digest)) => {
                 self.link(&name, &row, &digest).layers.insert(digest);
@@ -165,6 +191,31 @@ impl Census {
 fn is_length_of_link(size: u64) -> bool {
     let length = |algorithm: Algorithm| (algorithm.as_str().len() + 1 + 2 * algorithm.size()) as u64;
     [Algorithm::Sha256, Algorithm::Sha512].into_iter().any(|algorithm| size == length(algorithm))
+}
+
+/// Hands on the rows whose names begin with `prefix`.
+///
+/// # Errors
+/// The listing failed.
+pub(crate) async fn rows_below(
+    inventory: &dyn Inventory,
+    prefix: &str,
+    watch: &dyn Watch,
+    mut take: impl FnMut(Row),
+) -> Result<()> {
+    let mut after = Some(prefix.to_owned());
+    while let Some(start) = after {
+        let page = inventory.rows(Area::Objects, Some(&start)).await?;
+        let full = page.rows.len();
+        let mut below = 0;
+        for row in page.rows.into_iter().take_while(|row| row.name.starts_with(prefix)) {
+            below += 1;
+            take(row);
+        }
+        watch.advance(below as u64);
+        after = page.next.filter(|_| below == full);
+    }
+    Ok(())
 }
 
 /// Hands on every row of an area.

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde::Serialize;
+use wharfinger_oci::Digest;
 
-/// Images named with one finding.
+/// Images named in one line.
 const NAMED: usize = 10;
 
 /// What is wrong.
@@ -13,7 +14,8 @@ const NAMED: usize = 10;
 pub enum Kind {
     /// A link is empty or holds no digest.
     LinkBroken,
-    /// A listing shows a link that cannot be read.
+    /// A listing shows a link that is not there by name, and nothing that is there leads to it: it was deleted a moment
+    /// ago, or it is lost.
     LinkLost,
     /// A tag or an index names a manifest that is not in the repository.
     ManifestUnlinked,
@@ -29,6 +31,36 @@ pub enum Kind {
     BlobMissing,
     /// The bytes of a blob are not whole, or not those of its digest.
     BlobDamaged,
+    /// The chunk index of a blob is not that of its bytes: they are taken for damaged.
+    IndexWrong,
+    /// The store has it and cannot read it, while it reads others.
+    Unreadable,
+    /// The exact list of the segments of a dynamic large object is not on record: a listing decides what it is.
+    BlobUnlisted,
+    /// A layer link leads to a blob that is not there; no manifest needs it.
+    LinkDangling,
+    /// A chunk index cannot be read as one: it is taken as absent.
+    IndexBroken,
+    /// A chunk index belongs to no blob.
+    IndexStale,
+    /// A referrer is listed that is not there, or is not listed as it is.
+    ReferrerStale,
+    /// The record of an upload session cannot be read: the client begins again.
+    SessionBroken,
+    /// An audit record cannot be read.
+    AuditBroken,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Something cannot be pulled, or not rightly.
+    Damage,
+    /// It could not be told.
+    Unknown,
+    /// Nothing is hurt by it now.
+    Note,
 }
 
 impl Kind {
@@ -44,6 +76,31 @@ impl Kind {
             Kind::BlobUnlinked => "blob-unlinked",
             Kind::BlobMissing => "blob-missing",
             Kind::BlobDamaged => "blob-damaged",
+            Kind::IndexWrong => "index-wrong",
+            Kind::Unreadable => "unreadable",
+            Kind::BlobUnlisted => "blob-unlisted",
+            Kind::LinkDangling => "link-dangling",
+            Kind::IndexBroken => "index-broken",
+            Kind::IndexStale => "index-stale",
+            Kind::ReferrerStale => "referrer-stale",
+            Kind::SessionBroken => "session-broken",
+            Kind::AuditBroken => "audit-broken",
+        }
+    }
+
+    /// How bad it is.
+    pub fn severity(self) -> Severity {
+        match self {
+            Kind::Unreadable => Severity::Unknown,
+            Kind::BlobUnlisted
+            | Kind::LinkLost
+            | Kind::LinkDangling
+            | Kind::IndexBroken
+            | Kind::IndexStale
+            | Kind::ReferrerStale
+            | Kind::SessionBroken
+            | Kind::AuditBroken => Severity::Note,
+            _ => Severity::Damage,
         }
     }
 }
@@ -66,18 +123,19 @@ pub struct Finding {
     pub what: String,
     /// Why it is taken for wrong.
     pub reason: String,
-    /// Images that cannot be pulled for it: `repository:tag`, or `repository@digest` where no tag leads there. At most
-    /// ten; none where nothing refers to it.
+    /// Images that cannot be pulled for it: `repository:tag`, or `repository@digest` where no tag leads there; none where
+    /// nothing refers to it.
     pub images: Vec<String>,
-    /// How many images there are.
-    pub image_count: usize,
+    /// Where a copy lies that was found intact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copy: Option<String>,
 }
 
 impl Finding {
     /// A finding that hits these images.
     pub(crate) fn new(kind: Kind, what: impl fmt::Display, reason: impl fmt::Display) -> Finding {
         let (what, reason) = (what.to_string(), reason.to_string());
-        Finding { kind, repository: None, what, reason, images: Vec::new(), image_count: 0 }
+        Finding { kind, repository: None, what, reason, images: Vec::new(), copy: None }
     }
 
     pub(crate) fn within(mut self, repository: impl fmt::Display) -> Finding {
@@ -86,13 +144,13 @@ impl Finding {
     }
 
     pub(crate) fn hitting(mut self, images: impl IntoIterator<Item = String>) -> Finding {
-        for image in images {
-            self.image_count += 1;
-            if self.images.len() < NAMED {
-                self.images.push(image);
-            }
-        }
+        self.images.extend(images);
         self
+    }
+
+    /// The digest whose bytes it is about; none where it is about a link or a record.
+    pub fn digest(&self) -> Option<Digest> {
+        Digest::parse(&self.what).ok()
     }
 }
 
@@ -106,11 +164,15 @@ impl fmt::Display for Finding {
         if self.images.is_empty() {
             return f.write_str("; no image needs it");
         }
-        write!(f, "; hits {}", self.images.join(", "))?;
-        match self.image_count - self.images.len() {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
+        write!(f, "; hits {}", named(&self.images))
+    }
+}
+
+/// The first ten, and how many more there are.
+pub fn named(images: &[String]) -> String {
+    match images.len().saturating_sub(NAMED) {
+        0 => images.join(", "),
+        more => format!("{} and {more} more", images[..NAMED].join(", ")),
     }
 }
 
@@ -119,10 +181,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_finding_names_ten_images_and_counts_the_rest() {
+    fn a_line_names_ten_images_and_counts_the_rest() {
         let finding =
             Finding::new(Kind::BlobMissing, "sha256:aa", "gone").hitting((0..12).map(|n| format!("a:{n}")));
-        assert_eq!((finding.images.len(), finding.image_count), (10, 12));
+        assert_eq!(finding.images.len(), 12);
         let text = finding.to_string();
         assert!(
             text.starts_with("blob-missing sha256:aa: gone; hits a:0, a:1") && text.ends_with("and 2 more")

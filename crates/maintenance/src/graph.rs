@@ -147,11 +147,21 @@ pub struct Graph {
     pub manifests: HashMap<Digest, Content>,
     /// Blobs, by digest; of manifests those alone that are large objects.
     pub blobs: HashMap<Digest, Blob>,
+    /// The blobs that are looked at; all where there are none.
+    only: Option<HashSet<Mark>>,
+}
+
+/// The first bytes of a digest: enough to tell millions of them apart, in an eighth of the memory.
+pub type Mark = u64;
+
+/// The [`Mark`] of a digest.
+pub fn mark(digest: &Digest) -> Mark {
+    digest.as_bytes().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// Waits before what looks wrong is looked at once more: replicas and listings may lag, and another registry may be at
 /// work.
-const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+pub(crate) const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
 impl Graph {
     /// Reads everything, and what looks wrong again after a while. With it comes a listing that is at least as new as
@@ -182,15 +192,31 @@ impl Graph {
         Ok((graph, census))
     }
 
+    /// An empty graph that will look at these blobs alone.
+    pub fn of_blobs(only: HashSet<Mark>) -> Graph {
+        Graph { only: Some(only), ..Graph::default() }
+    }
+
     /// Reads everything that is not known yet: the links of all tags and revisions, the manifests that they and
     /// indexes name, the layer links and blobs that manifests name, and the other blobs of the census. What cannot be
     /// read is kept as unknown.
     pub async fn fill(&mut self, store: &dyn Store, census: &Census, effort: Effort, watch: &dyn Watch) {
+        self.fill_images(store, census, effort, watch).await;
+        self.fill_layers(store, effort, watch).await;
+        self.fill_blobs(store, census, effort, watch).await;
+    }
+
+    /// As [`Graph::fill`], down to the manifests: neither layer links nor blobs.
+    pub async fn fill_images(
+        &mut self,
+        store: &dyn Store,
+        census: &Census,
+        effort: Effort,
+        watch: &dyn Watch,
+    ) {
         self.fill_tags(store, census, effort, watch).await;
         // An index names manifests, whose links and bytes come next; an index of indexes once more.
         while self.fill_manifests(store, census, effort, watch).await > 0 {}
-        self.fill_layers(store, effort, watch).await;
-        self.fill_blobs(store, census, effort, watch).await;
     }
 
     async fn fill_tags(&mut self, store: &dyn Store, census: &Census, effort: Effort, watch: &dyn Watch) {
@@ -292,7 +318,9 @@ impl Graph {
         let is_manifest = |digest: &Digest| {
             self.manifests.contains_key(digest) && census.blobs.get(digest).is_none_or(|size| *size > 0)
         };
-        let unread = |digest: &Digest| !self.blobs.contains_key(digest) && !is_manifest(digest);
+        let asked_for = |digest: &Digest| self.only.as_ref().is_none_or(|only| only.contains(&mark(digest)));
+        let unread =
+            |digest: &Digest| asked_for(digest) && !self.blobs.contains_key(digest) && !is_manifest(digest);
         let wanted: Vec<Digest> = wanted.into_iter().filter(unread).collect();
         watch.begin("looking at blobs", Some(wanted.len() as u64));
         let read = parallel::each(wanted, effort.parallel, watch, |digest| {
@@ -356,7 +384,7 @@ impl Graph {
     }
 
     /// Whether there is a tag or a revision whose link is not there by name.
-    fn misses_links(&self) -> bool {
+    pub(crate) fn misses_links(&self) -> bool {
         let links = self.views.values().flat_map(|view| view.tags.values().chain(view.revisions.values()));
         links.into_iter().any(|link| *link == Link::Missing)
     }

@@ -7,7 +7,10 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 use wharfinger_oci::{Algorithm, Digest, Hasher};
 use wharfinger_registry::blob::chunk_index::{ChunkIndex, ChunkIndexer};
-use wharfinger_store::{Key, LocalFile, Object, ObjectData, Operation, StoreError, StoreErrorKind};
+use wharfinger_registry::{Registry, layout};
+use wharfinger_store::{
+    Key, LocalFile, Object, ObjectData, Operation, StoreError, StoreErrorKind, Structure,
+};
 
 /// Bytes of a file that are read at a time.
 const BLOCK: usize = 1024 * 1024;
@@ -64,6 +67,7 @@ pub(crate) async fn hash_and_tell(
         ObjectData::Bytes(bytes) => {
             hasher.update(bytes);
             indexer.update(bytes);
+            pace.spend(bytes.len() as u64).await;
         }
         ObjectData::File(file) => return hash_file(key, file, hasher, indexer, pace, tell).await,
         ObjectData::Remote(remote) => {
@@ -110,6 +114,49 @@ async fn hash_file(
         pace.spend(length as u64).await;
     }
     Ok((hasher.finish(), indexer.finish()))
+}
+
+/// Why a blob is not proved.
+pub(crate) enum Unproved {
+    /// It was read, and its digest is another one: the reason says which.
+    Wrong(String),
+    /// It could not be read whole.
+    Failed(StoreError),
+}
+
+/// Reads a blob whole and compares it with its digest.
+pub(crate) async fn whole(
+    key: &Key,
+    object: &Object,
+    digest: &Digest,
+    pace: &Pace,
+) -> Result<ChunkIndex, Unproved> {
+    let (found, index) = hash(key, object, digest.algorithm(), pace).await.map_err(Unproved::Failed)?;
+    if found == *digest {
+        return Ok(index);
+    }
+    Err(Unproved::Wrong(format!("its {} bytes have the digest {found}", index.size())))
+}
+
+/// Whether a dynamic large object lacks the exact list of its segments.
+pub(crate) async fn is_unlisted(registry: &Registry, digest: &Digest) -> Result<bool, StoreError> {
+    let structure = registry.store().inspect(&layout::blob_data(digest)).await?;
+    Ok(matches!(structure, Structure::Dynamic { recorded: None, .. }))
+}
+
+/// Writes what proves the parts of a blob that was proved as a whole, where it is missing or wrong. Says whether it was.
+pub(crate) async fn complete(
+    registry: &Registry,
+    digest: &Digest,
+    index: ChunkIndex,
+    object: &Object,
+) -> wharfinger_registry::Result<bool> {
+    let indexed = registry.needs_no_index(object.size) || registry.is_indexed_as(digest, &index).await?;
+    if indexed && !is_unlisted(registry, digest).await? {
+        return Ok(false);
+    }
+    registry.keep_proof(digest, index, &object.data).await?;
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -7,13 +7,14 @@ use std::collections::HashSet;
 use std::time::SystemTime;
 
 use serde::Serialize;
-use wharfinger_oci::Digest;
+use wharfinger_oci::{Digest, RepositoryName};
 use wharfinger_registry::SessionId;
 use wharfinger_registry::layout::{self, Place, place};
-use wharfinger_store::{Area, Inventory, Result, Row};
+use wharfinger_store::{Area, Inventory, Result, Row, Store};
 
 use crate::Watch;
-use crate::census::{Foreign, Tally, each_row};
+use crate::census::{Census, Foreign, Tally, each_row};
+use crate::graph::{self, Form};
 
 /// What the SHA-1 of nothing is; Distribution appends it.
 const SHA1_OF_NOTHING: &str = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
@@ -110,7 +111,7 @@ pub async fn groups(
 }
 
 /// `<prefix>/<16 digits>`.
-fn split(name: &str) -> Option<(&str, u64)> {
+pub(crate) fn split(name: &str) -> Option<(&str, u64)> {
     let (prefix, digits) = name.rsplit_once('/')?;
     let plain = digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| digits.parse().ok()).flatten().map(|number| (prefix, number))
@@ -191,9 +192,41 @@ impl Named {
         self.marks.insert(mark(prefix));
     }
 
+    /// A session that is there, or may be.
+    pub(crate) fn session(&mut self, id: SessionId) {
+        self.sessions.insert(id);
+    }
+
     fn has(&self, prefix: &str) -> bool {
         let session = || matches!(origin(prefix), Origin::Session(id) if self.sessions.contains(&id));
         self.marks.contains(&mark(prefix)) || session()
+    }
+}
+
+/// Notes which segments an object names.
+pub(crate) fn name(form: &Form, named: &mut Named) {
+    match form {
+        Form::Plain => {}
+        Form::Static(prefixes) => prefixes.iter().for_each(|prefix| named.prefix(prefix)),
+        Form::Dynamic { prefix, .. } => named.prefix(prefix),
+    }
+}
+
+/// What uploads in progress name: Distribution's by the header of `data`, ours by the id of the session.
+pub(crate) async fn name_uploads(store: &dyn Store, census: &Census, named: &mut Named) {
+    for (repository, listed) in &census.repositories {
+        for id in &listed.uploads {
+            name_upload(store, repository, id, named).await;
+        }
+    }
+    named.sessions.extend(&census.sessions);
+}
+
+/// What an upload of Distribution names.
+pub(crate) async fn name_upload(store: &dyn Store, repository: &RepositoryName, id: &str, named: &mut Named) {
+    let data = layout::foreign_uploads(repository).join(id).join("data");
+    if let Ok(structure) = store.inspect(&data).await {
+        name(&graph::form(structure), named);
     }
 }
 

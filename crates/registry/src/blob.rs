@@ -4,14 +4,15 @@ pub mod chunk_index;
 mod find;
 mod redirect;
 pub(crate) mod remote;
+mod stat;
 pub mod verified;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use wharfinger_oci::{Algorithm, Digest, Hasher, RepositoryName};
-use wharfinger_store::{Durability, Key, LocalFile, Meta, ObjectData, Remote, StoreError, StoreErrorKind};
+use wharfinger_store::{Durability, Key, LocalFile, ObjectData, Remote, StoreError, StoreErrorKind};
 
 use crate::damaged::Damage;
 use crate::disk::{Copy, Filling, Tail, Wanted};
@@ -91,35 +92,14 @@ impl Blob {
 }
 
 impl Registry {
-    /// The size of a blob in bytes, if it can be pulled from the repository. Looks at the store, not longer ago than a
-    /// lease lasts, and does not offer a blob whose copy is known to be damaged or fails a cheap check: then a push
-    /// mends it.
-    pub async fn stat_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<u64> {
-        let unknown = || Error::BlobUnknown(name.clone(), *digest);
-        if digest.algorithm() != Algorithm::Sha256 {
-            let target = self.linked(name, digest).await?.ok_or_else(unknown)?;
-            return self.stat_data(&target).await?.ok_or_else(unknown);
-        }
-        let link = layout::layer_link(name, digest);
-        if let Some(size) = self.leased_stat(&link, digest) {
-            return Ok(size);
-        }
-        let asked = Instant::now();
-        if !self.has_link_now(&link).await? {
-            return Err(unknown());
-        }
-        let size = self.stat_data(digest).await?.ok_or_else(unknown)?;
-        self.note_look(digest, size, asked);
-        Ok(size)
-    }
-
     /// Opens a blob for reading. While the store cannot be asked, what the disk cache holds is opened by what the
     /// repository's link said last.
     pub async fn blob(&self, name: &RepositoryName, digest: &Digest) -> Result<Blob> {
         let unknown = || Error::BlobUnknown(name.clone(), *digest);
         let link = self.recall_linked(name, digest).await?;
         let target = link.value.ok_or_else(unknown)?;
-        let blob = self.find_data(&target).await?.ok_or_else(unknown)?;
+        let lost = || Error::BlobLost(name.clone(), *digest);
+        let blob = self.find_data(&target).await?.ok_or_else(lost)?;
         Ok(Blob { age: link.age, ..blob })
     }
 
@@ -260,54 +240,6 @@ impl Registry {
         }
         let Recalled { value, age } = self.recall_link(&link).await?;
         Ok(Recalled { value: value.then_some(*digest), age })
-    }
-
-    /// The size of a blob's bytes, `None` where they are missing, damaged, or not of the size they must be.
-    pub(crate) async fn stat_data(&self, digest: &Digest) -> Result<Option<u64>> {
-        let damage = self.damage(digest);
-        if damage == Some(Damage::Read(None)) {
-            return Ok(None);
-        }
-        let Some(found) = self.look_at_data(digest).await? else { return Ok(None) };
-        match damage {
-            Some(damage) if !damage.is_mended_by(found.modified) => return Ok(None),
-            Some(_) => self.mark_mended(digest),
-            None => {}
-        }
-        Ok(Some(found.size))
-    }
-
-    async fn look_at_data(&self, digest: &Digest) -> Result<Option<Meta>> {
-        let meta = match optional(self.store().check(&layout::blob_data(digest)).await) {
-            Ok(Some(meta)) => meta,
-            Ok(None) => return Ok(None),
-            Err(error) if error.kind == StoreErrorKind::Invalid => {
-                self.mark_damaged(digest, Damage::Look, &error.source.to_string());
-                return Ok(None);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let expected = if meta.size <= HASHED_ON_LOOK {
-            match self.inner.caches.small_blobs.get(digest) {
-                Some(bytes) if bytes.len() as u64 == meta.size => meta.size,
-                // A wrong small blob would be found by the next pull; finding it here lets the push mend it.
-                _ => match self.open_data(digest).await {
-                    Ok(blob) => return Ok(blob.map(|blob| Meta { size: blob.size, ..meta })),
-                    Err(Error::Damaged { .. }) => return Ok(None),
-                    Err(error) => return Err(error),
-                },
-            }
-        } else if meta.size <= self.small() {
-            meta.size
-        } else {
-            self.index(digest).await?.map_or(meta.size, |index| index.size())
-        };
-        if expected == meta.size {
-            return Ok(Some(meta));
-        }
-        let found = format!("it has {} bytes, not {expected}", meta.size);
-        self.mark_damaged(digest, Damage::Look, &found);
-        Ok(None)
     }
 
     /// The fetch of a blob into the disk cache.
@@ -527,7 +459,7 @@ impl Registry {
     }
 }
 
-async fn hash_file(
+pub(crate) async fn hash_file(
     mut hasher: Hasher,
     mut indexer: ChunkIndexer,
     file: Arc<LocalFile>,
@@ -542,7 +474,7 @@ async fn hash_file(
     tokio::task::spawn_blocking(hash).await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
 }
 
-async fn hash_remote(
+pub(crate) async fn hash_remote(
     mut hasher: Hasher,
     mut indexer: ChunkIndexer,
     object: &dyn Remote,

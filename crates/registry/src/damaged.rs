@@ -47,7 +47,7 @@ impl Damage {
     }
 
     /// What the mark in the store holds, where it needs one: what a look finds, every instance finds by itself.
-    fn mark(self) -> Option<String> {
+    pub(crate) fn mark(self) -> Option<String> {
         match self {
             Damage::Read(Some(age)) => Some(age.duration_since(UNIX_EPOCH).ok()?.as_nanos().to_string()),
             _ => None,
@@ -83,6 +83,30 @@ impl Registry {
                     tracing::warn!(%digest, %error, "other instances could not be told that a blob is damaged");
                 }
             });
+        }
+    }
+
+    /// Withholds a blob of which somebody else has said why.
+    pub(crate) fn mark_damaged_quietly(&self, digest: &Digest, damage: Damage) {
+        let mut known = self.inner.damaged.known.lock();
+        if known.len() < MOST {
+            known.insert(*digest, damage);
+        }
+    }
+
+    /// Withholds a blob that was read whole, and again, and is not what its digest says. `modified` is when the store says
+    /// that the copy was written, `reason` what is wrong with it.
+    pub fn mark_wrong(&self, digest: &Digest, modified: Option<SystemTime>, reason: &str) {
+        let modified = modified.filter(|_| self.inner.shape.remote);
+        self.inner.caches.forget(digest);
+        self.mark_damaged(digest, Damage::Read(modified), reason);
+    }
+
+    /// A blob was read whole and is what its digest says: it is offered, whatever was known of it before.
+    pub fn mark_whole(&self, digest: &Digest) {
+        if self.damage(digest).is_some() {
+            tracing::info!(%digest, "a blob that was withheld is whole again");
+            self.mark_mended(digest);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 use wharfinger_oci::{Digest, Manifest, RepositoryName};
-use wharfinger_store::{Key, ObjectData, StoreError};
+use wharfinger_store::{Key, ObjectData, StoreError, StoreErrorKind};
 
 use crate::blob::chunk_index::ChunkIndex;
 use crate::error::{Result, optional};
@@ -28,6 +28,17 @@ impl Registry {
     /// The size that a blob's chunk index tells, if there is a good index.
     pub async fn indexed_size(&self, digest: &Digest) -> Result<Option<u64>> {
         Ok(self.index(digest).await?.map(|index| index.size()))
+    }
+
+    /// Whether a blob's chunk index lies in the store and is this one. Remembers nothing: who asks for every blob should not
+    /// push out what pulls need.
+    pub async fn is_indexed_as(&self, digest: &Digest, index: &ChunkIndex) -> Result<bool> {
+        let expected = index.encode();
+        let found = self.store().get(&layout::chunk_index(digest), expected.len()).await;
+        match found {
+            Err(error) if error.kind == StoreErrorKind::Invalid => Ok(false),
+            found => Ok(optional(found)?.is_some_and(|found| found == expected)),
+        }
     }
 
     /// Blobs of at most this many bytes have no chunk index: they are hashed on each read.

@@ -159,6 +159,17 @@ fn data(digest: &Digest) -> Key {
     place_of(digest).join("data")
 }
 
+/// Where a copy lies below [`cached_copies`], for those who look for one from outside. It proves nothing: whoever reads it
+/// computes its digest.
+pub fn cached_copy(digest: &Digest) -> Key {
+    data(digest)
+}
+
+/// Where the copies of a cache directory lie.
+pub fn cached_copies(directory: &Path) -> PathBuf {
+    directory.join(VERSION)
+}
+
 fn chunks(digest: &Digest) -> Key {
     place_of(digest).join("chunks")
 }

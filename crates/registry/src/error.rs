@@ -18,6 +18,12 @@ pub enum Error {
     /// No such blob in the repository.
     #[error("blob {1} is not in repository {0}")]
     BlobUnknown(RepositoryName, Digest),
+    /// The repository has the blob, and its bytes are not in the store.
+    #[error("blob {1} of repository {0} is lost from the store: push the image again to mend it")]
+    BlobLost(RepositoryName, Digest),
+    /// The repository has the manifest, and its bytes are not in the store.
+    #[error("manifest {1} of repository {0} is lost from the store: push the image again to mend it")]
+    ManifestLost(RepositoryName, Digest),
     /// No such upload session, or it is not the caller's.
     #[error("no such upload session in this repository: start the upload again")]
     UploadUnknown,

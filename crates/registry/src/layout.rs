@@ -15,6 +15,9 @@
 //! | `wharfinger/v1/catalog/names/<name, with ! for />` | nothing: this repository exists (remote stores) |
 //! | `wharfinger/v1/catalog/complete` | nothing: there is such a name for every repository |
 //! | `wharfinger/v1/damaged/<alg>/<hex>` | how old the copy is that failed a check, in ns since 1970 |
+//! | `wharfinger/v1/scrub` | how far the scrub is |
+//! | `wharfinger/v1/audit/<day>/<time>-<uuid>` | what an operator did, JSON |
+//! | `wharfinger/v1/instances/<uuid>` | how a running server was doing a moment ago, JSON |
 //! | `wharfinger/v1/probe/<uuid>` | what the health probe writes, reads and deletes |
 //!
 //! The first part is Distribution's own layout, byte for byte; the second is ours and lies beside it. A link is a
@@ -166,6 +169,31 @@ pub fn catalog_repository(name: &str) -> String {
 /// Says that the names of all repositories were written.
 pub fn catalog_complete() -> Key {
     Key::new(format!("{OURS}/catalog/complete"))
+}
+
+/// How far the scrub is.
+pub fn scrub() -> Key {
+    Key::new(format!("{OURS}/scrub"))
+}
+
+/// Prefix of what operators did.
+pub fn audit() -> Key {
+    Key::new(format!("{OURS}/audit"))
+}
+
+/// What an operator did at a day (`2026-11-29`) and time (`210614.123456`), of UTC. Names sort by time.
+pub fn audit_entry(day: &str, time: &str, id: &uuid::Uuid) -> Key {
+    audit().join(&format!("{day}/{time}-{id}"))
+}
+
+/// Prefix of the records of running servers.
+pub fn instances() -> Key {
+    Key::new(format!("{OURS}/instances"))
+}
+
+/// Record of a running server.
+pub fn instance(id: &uuid::Uuid) -> Key {
+    instances().join(&id.to_string())
 }
 
 /// An object of the health probe.

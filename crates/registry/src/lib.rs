@@ -24,6 +24,7 @@ mod purge;
 mod recall;
 mod referrers;
 mod registry;
+mod repair;
 mod sharing;
 mod tag;
 mod turns;
@@ -32,7 +33,9 @@ pub mod upload;
 pub use blob::verified::{Frame, FrameKind, VerifiedBody};
 pub use blob::{Blob, Kept};
 pub use derive::SessionSummary;
-pub use disk::{DiskCache, DiskError, DiskOptions, DiskStatus, Servable, Verified, Warmed};
+pub use disk::{
+    DiskCache, DiskError, DiskOptions, DiskStatus, Servable, Verified, Warmed, cached_copies, cached_copy,
+};
 pub use error::{Error, Result};
 pub use flush::Flushed;
 pub use look::{KeptCopy, Look};

@@ -132,9 +132,9 @@ impl Registry {
                 (link.value, link.age)
             }
         };
-        let unknown = || Error::ManifestUnknown(name.clone(), reference.clone());
-        let manifest =
-            self.manifest_content(name, &digest.ok_or_else(unknown)?).await?.ok_or_else(unknown)?;
+        let digest = digest.ok_or_else(|| Error::ManifestUnknown(name.clone(), reference.clone()))?;
+        let lost = || Error::ManifestLost(name.clone(), digest);
+        let manifest = self.manifest_content(name, &digest).await?.ok_or_else(lost)?;
         Ok(PulledManifest { manifest, age })
     }
 
@@ -215,7 +215,7 @@ impl Registry {
         Ok(Pushed { digest, subject: manifest.subject.map(|subject| subject.digest) })
     }
 
-    async fn put_manifest_bytes(&self, digest: &Digest, bytes: Bytes) -> Result<()> {
+    pub(crate) async fn put_manifest_bytes(&self, digest: &Digest, bytes: Bytes) -> Result<()> {
         let key = layout::blob_data(digest);
         let size = bytes.len() as u64;
         self.inner.caches.forget(digest);
@@ -273,7 +273,7 @@ impl Registry {
             let size = found.get(&layout::blob_data(digest)).copied().flatten();
             let aliased = linked
                 && digest.algorithm() != Algorithm::Sha256
-                && self.stat_blob(name, digest).await.is_ok();
+                && matches!(self.look_at_blob(name, digest).await, Ok(Some(_)));
             // Where the size is another, the descriptor may be wrong, or what is stored; and what was damaged was
             // perhaps mended by way of another instance.
             let doubtful = size.is_some_and(|size| size != child.size) || self.damage(digest).is_some();

@@ -5,6 +5,8 @@
 //! replaces or removes a link therefore waits that long before it says so: nobody who asks after that is told what was
 //! there before, and no instance need know of the others.
 
+mod gone;
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,6 +21,7 @@ use crate::error::{Error, Result, optional};
 use crate::layout;
 use crate::registry::Registry;
 use crate::turns::{Last, Turns, waited_in_vain};
+use gone::Gone;
 
 /// Links that are kept in mind.
 const LINKS: usize = 100_000;
@@ -60,6 +63,8 @@ pub(crate) struct Recall {
     turns: Turns<Key, Option<Said>>,
     /// Blobs that were looked at: their sizes, and since when they are known.
     looks: Cache<Digest, (u64, Instant)>,
+    /// Links that were seen to be gone.
+    gone: Gone,
     lease: Lease,
     /// How long links are believed while the store cannot be asked.
     limit: Duration,
@@ -94,11 +99,14 @@ impl Recall {
         // What is used only while the store is down need not be told where that is never done.
         let shared = shared.filter(|_| !limit.is_zero());
         let (links, looks) = (Cache::new(LINKS), Cache::new(LINKS));
-        Recall { links, turns: Turns::default(), looks, lease, limit, shared, answers: AtomicU64::new(0) }
+        let (turns, gone) = (Turns::default(), Gone::new(limit));
+        Recall { links, turns, looks, gone, lease, limit, shared, answers: AtomicU64::new(0) }
     }
 
     /// Forgets what a link said, here and for others.
     pub(crate) fn forget(&self, key: &Key) {
+        // In this order: a read that ends just now looks for the one after it has written the other.
+        self.gone.note(key);
         self.links.remove(key);
         if let Some(shared) = &self.shared {
             shared.forget(Kind::Link, key.as_str());
@@ -107,6 +115,9 @@ impl Recall {
 
     /// Keeps in mind what a link said; tells other instances now and then.
     fn keep(&self, key: &Key, said: Said, asked: Instant, settled: bool) {
+        if self.gone.is_outdated(key, asked) {
+            return;
+        }
         let mut told = self.links.peek(key).filter(|noted| noted.said == said).and_then(|noted| noted.told);
         if let Some(shared) = &self.shared
             && told.is_none_or(|told| told.elapsed() >= self.limit / TELL_AGAIN)
@@ -115,6 +126,9 @@ impl Recall {
             told = Some(Instant::now());
         }
         self.links.insert(key.clone(), Noted { said, asked, settled, told });
+        if self.gone.is_outdated(key, asked) {
+            self.links.remove(key);
+        }
     }
 
     /// Manifests that tags pointed to when they were pulled.
@@ -162,7 +176,7 @@ impl Recall {
         }
         let mut known = self.links.peek(key).map(|noted| (noted.said, noted.asked.elapsed()));
         if known.is_none_or(|(_, age)| age >= self.limit)
-            && let Some(shared) = &self.shared
+            && let Some(shared) = self.shared.as_ref().filter(|_| !self.gone.has(key))
         {
             let told = shared.get(Kind::Link, key.as_str(), Patience::of_a_request()).await;
             known = told.and_then(|told| Told::decode(&told)).map(|told| (told.said, told.age()));

@@ -99,9 +99,12 @@ impl Registry {
             Ok(manifest) => {
                 Ok(Manifest::parse_stored(&manifest.bytes).map(|m| m.manifests).unwrap_or_default())
             }
-            Err(Error::ManifestUnknown(..) | Error::ManifestInvalid(_) | Error::Damaged { .. }) => {
-                Ok(Vec::new())
-            }
+            Err(
+                Error::ManifestUnknown(..)
+                | Error::ManifestLost(..)
+                | Error::ManifestInvalid(_)
+                | Error::Damaged { .. },
+            ) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }

@@ -23,6 +23,7 @@ use crate::layout;
 use crate::links::RecentLinks;
 use crate::manifest::StoredManifest;
 use crate::recall::{Lease, Recall};
+use crate::turns::Turns;
 use crate::upload::SessionId;
 use crate::upload::hot::HotSessions;
 
@@ -152,6 +153,8 @@ pub(crate) struct Inner {
     /// Blobs and manifests that pulls are looking for in a store elsewhere.
     pub(crate) blob_flights: Flights<Blob>,
     pub(crate) manifest_flights: Flights<Arc<StoredManifest>>,
+    /// Looks at blobs in a store elsewhere, by the link of the repository.
+    pub(crate) stats: Turns<Key, Option<u64>>,
     /// What suits the store.
     pub(crate) shape: Shape,
     /// Copies on a disk of this machine, where the store is elsewhere.
@@ -203,6 +206,7 @@ impl Registry {
             hashing: Hashing::new(2),
             blob_flights: Flights::default(),
             manifest_flights: Flights::default(),
+            stats: Turns::default(),
             budget,
             recall,
             disk,
@@ -220,6 +224,11 @@ impl Registry {
     /// The store underneath.
     pub fn store(&self) -> &dyn Store {
         &*self.inner.store
+    }
+
+    /// What may be written to the store.
+    pub fn mode(&self) -> Mode {
+        self.inner.options.mode
     }
 
     /// Waits for a share of the byte budget; those who wait are served in turn.

@@ -140,3 +140,111 @@ async fn a_young_link_is_read_by_name_each_time_and_replaced_without_a_wait() {
         assert!(swift.request_count() > before, "a link of the last minute came from memory");
     }
 }
+
+/// Pushes a blob to that repository.
+async fn push_blob(registry: &Registry, repository: &RepositoryName, content: &'static [u8]) -> Digest {
+    let digest = Digest::sha256(content);
+    let mut writer = registry.single_upload(repository, "me", Algorithm::Sha256).unwrap();
+    writer.write(Bytes::from_static(content)).await.unwrap();
+    writer.finish(digest).await.unwrap();
+    digest
+}
+
+#[tokio::test]
+async fn a_young_blob_is_looked_at_twice_at_most_for_all_who_ask_at_once_and_so_is_its_absence() {
+    let swift = FakeSwift::start(Cluster::default());
+    let registry = instance(&swift, Duration::from_secs(60));
+    let pushed = push_blob(&registry, &name(), b"some layer").await;
+    for digest in [pushed, Digest::sha256(b"nothing")] {
+        let (before, name) = (swift.request_count(), name());
+        let alone = registry.stat_blob(&name, &digest).await.is_ok();
+        let once = swift.request_count() - before;
+        assert!(once > 0, "a link of the last minute came from memory");
+        let before = swift.request_count();
+        let looks = join_all((0..500).map(|_| registry.stat_blob(&name, &digest))).await;
+        assert!(looks.iter().all(|look| look.is_ok() == alone && alone == (digest == pushed)));
+        // Once for who came first, once for all who came after that had begun.
+        let asked = swift.request_count() - before;
+        assert!(asked <= 2 * once, "{asked} requests, {once} for one look");
+    }
+}
+
+#[tokio::test]
+async fn a_settled_blob_is_looked_at_once_in_a_moment() {
+    let swift = FakeSwift::start(Cluster::default());
+    let registry = instance(&swift, Duration::ZERO);
+    let (name, digest) = (name(), push_blob(&registry, &name(), b"some layer").await);
+    let before = swift.request_count();
+    assert_eq!(registry.stat_blob(&name, &digest).await.unwrap(), 10);
+    let once = swift.request_count() - before;
+    tokio::time::sleep(LIFE).await;
+    let (before, begun, mut looks) = (swift.request_count(), Instant::now(), 0_u32);
+    while begun.elapsed() < 3 * LIFE {
+        registry.stat_blob(&name, &digest).await.unwrap();
+        looks += 1;
+        tokio::task::yield_now().await;
+    }
+    let moments = 1 + begun.elapsed().as_millis() / LIFE.as_millis();
+    let asked = u128::from(swift.request_count() - before);
+    assert!(asked <= moments * u128::from(once) && looks > 1_000, "{asked} requests for {looks} looks");
+}
+
+/// CVE-2026-35172: what was deleted in one repository was offered there again by way of another.
+#[tokio::test]
+async fn a_blob_deleted_in_one_repository_is_gone_there_while_many_ask_for_it_in_both() {
+    let swift = FakeSwift::start(Cluster::default());
+    let [here, there] = [instance(&swift, Duration::ZERO), instance(&swift, Duration::ZERO)];
+    let other = RepositoryName::parse("other").unwrap();
+    let digest = push_blob(&here, &name(), b"some layer").await;
+    for _ in 0..5 {
+        push_blob(&here, &name(), b"some layer").await;
+        push_blob(&here, &other, b"some layer").await;
+        let asking: Vec<_> = [name(), other.clone(), name(), other.clone()]
+            .into_iter()
+            .map(|repository| {
+                let there = there.clone();
+                tokio::spawn(async move {
+                    loop {
+                        let _ = there.stat_blob(&repository, &digest).await;
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        here.delete_blob(&name(), &digest).await.unwrap();
+        for registry in [&here, &there] {
+            let gone = registry.stat_blob(&name(), &digest).await;
+            assert!(matches!(gone, Err(Error::BlobUnknown(..))), "offered after it was deleted: {gone:?}");
+            assert_eq!(registry.stat_blob(&other, &digest).await.unwrap(), 10);
+        }
+        asking.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+#[tokio::test]
+async fn a_push_asks_for_its_blobs_by_name_also_where_clients_were_just_told_of_them() {
+    let swift = FakeSwift::start(Cluster::default());
+    let lease = Lease { life: Duration::from_secs(60), settled: Duration::ZERO };
+    let options = Options { lease, ..Options::default() };
+    let registry = Registry::new(Arc::new(common::store(&swift, 4)), options);
+    let digest = push_blob(&instance(&swift, Duration::ZERO), &name(), b"{}").await;
+    assert_eq!(registry.stat_blob(&name(), &digest).await.unwrap(), 2);
+    let link = wharfinger_registry::layout::layer_link(&name(), &digest).to_string();
+    swift.remove(common::CONTAINER, &format!("files/{link}"));
+    assert_eq!(registry.stat_blob(&name(), &digest).await.unwrap(), 2, "no lease to be wary of");
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": digest.to_string(),
+            "size": 2,
+        },
+        "layers": [],
+    });
+    let tags = vec![Tag::parse("latest").unwrap()];
+    let push = Push { digest: None, tags, content_type: None, bytes: manifest.to_string().into() };
+    let pushed = registry.push_manifest(&name(), push).await.map(|pushed| pushed.digest);
+    assert!(matches!(pushed, Err(Error::ManifestBlobUnknown { .. })), "believed a lease: {pushed:?}");
+}

@@ -4,8 +4,9 @@
 #[path = "common/swift.rs"]
 mod common;
 
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -242,8 +243,8 @@ fn instance_without(swift: &FakeSwift) -> Registry {
     Registry::new(Arc::new(common::store(swift, 4)), options)
 }
 
-/// Passes everything on to Redis; its answers late while asked to.
-async fn slow_proxy(redis: String, slow: Arc<AtomicBool>) -> String {
+/// Passes everything on to Redis; its answers so many milliseconds late.
+async fn slow_proxy(redis: String, late: Arc<AtomicU64>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
@@ -252,13 +253,11 @@ async fn slow_proxy(redis: String, slow: Arc<AtomicBool>) -> String {
             let (mut from_client, mut to_client) = client.into_split();
             let (mut from_server, mut to_server) = server.into_split();
             tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
-            let slow = slow.clone();
+            let late = late.clone();
             tokio::spawn(async move {
                 let mut buffer = vec![0; 64 * 1024];
                 while let Ok(read @ 1..) = from_server.read(&mut buffer).await {
-                    if slow.load(Ordering::Relaxed) {
-                        tokio::time::sleep(Duration::from_millis(500)).await;
-                    }
+                    tokio::time::sleep(Duration::from_millis(late.load(Ordering::Relaxed))).await;
                     if to_client.write_all(&buffer[..read]).await.is_err() {
                         return;
                     }
@@ -270,21 +269,29 @@ async fn slow_proxy(redis: String, slow: Arc<AtomicBool>) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_answers_in_half_a_second_is_bypassed() {
+async fn a_redis_that_answers_late_is_bypassed_until_it_answers_in_time() {
     let (swift, redis) = (FakeSwift::start(Cluster::default()), RedisServer::start());
-    let slow = Arc::new(AtomicBool::new(false));
-    let registry = instance(&swift, &slow_proxy(redis.address(), slow.clone()).await).await;
+    let late = Arc::new(AtomicU64::new(0));
+    let registry = instance(&swift, &slow_proxy(redis.address(), late.clone()).await).await;
     push(&registry, "a", 1).await;
-    registry.flush_caches(None, false).await.unwrap();
-    slow.store(true, Ordering::Relaxed);
-    let begun = Instant::now();
-    assert_eq!(pull(&registry, "a", &latest()).await.unwrap(), manifest(1));
-    assert!(begun.elapsed() < MOST, "waited {:?}", begun.elapsed());
-    until_used(&registry, false).await;
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
-    assert!(registry.shared().unwrap().status().bypassed.is_some(), "used although it is slow");
-    slow.store(false, Ordering::Relaxed);
-    until_used(&registry, true).await;
+    // Longer than connecting may take, and shorter, but longer than an answer.
+    for milliseconds in [500, 120] {
+        registry.flush_caches(None, false).await.unwrap();
+        late.store(milliseconds, Ordering::Relaxed);
+        let begun = Instant::now();
+        assert_eq!(pull(&registry, "a", &latest()).await.unwrap(), manifest(1));
+        assert!(begun.elapsed() < MOST, "waited {:?}", begun.elapsed());
+        until_used(&registry, false).await;
+        let failed = count(&registry, "failed");
+        for _ in 0..120 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let status = registry.shared().unwrap().status();
+            assert!(status.bypassed.is_some(), "used although it takes {milliseconds} ms");
+        }
+        assert_eq!(count(&registry, "failed"), failed);
+        late.store(0, Ordering::Relaxed);
+        until_used(&registry, true).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -338,20 +345,26 @@ async fn what_was_deleted_in_one_repository_stays_so_when_an_old_redis_comes_bac
     }
 }
 
+/// An instance with copies in that directory, which answers pulls also while the store is down.
+async fn instance_with_copies(swift: &FakeSwift, redis: &RedisServer, directory: &Path) -> Registry {
+    let disk = DiskOptions { directory: directory.to_owned(), size: 1 << 26 };
+    let disk = DiskCache::open(disk).await.unwrap();
+    let options = Options { require_blobs: false, ..Options::default() };
+    let store = Arc::new(common::store(swift, 1));
+    let registry = Registry::with_caches(store, options, Some(disk), Some(shared(&redis.address())));
+    until_used(&registry, true).await;
+    registry
+}
+
+fn take_down(swift: &FakeSwift) {
+    swift.inject(Rule::new(Fault::Refuse { status: 503, retry_after: None, moment: Moment::BeforeBody }));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_restart_pulls_go_on_without_the_store_by_what_redis_knows() {
     let (swift, redis) = (FakeSwift::start(Cluster::default()), RedisServer::start());
     let directory = tempfile::tempdir().unwrap();
-    let open = async || {
-        let disk = DiskOptions { directory: directory.path().join("cache"), size: 1 << 26 };
-        let disk = DiskCache::open(disk).await.unwrap();
-        let options = Options { require_blobs: false, ..Options::default() };
-        let store = Arc::new(common::store(&swift, 1));
-        let registry = Registry::with_caches(store, options, Some(disk), Some(shared(&redis.address())));
-        until_used(&registry, true).await;
-        registry
-    };
-    let before = open().await;
+    let before = instance_with_copies(&swift, &redis, directory.path()).await;
     let digest = push(&before, "a", 1).await;
     push(&instance_without(&swift), "a", 2).await;
     let second = pull(&before, "a", &latest()).await.unwrap();
@@ -359,8 +372,8 @@ async fn after_a_restart_pulls_go_on_without_the_store_by_what_redis_knows() {
     before.delete_manifest(&name("a"), &Reference::Digest(digest)).await.unwrap();
     settled().await;
     drop(before);
-    let after = open().await;
-    swift.inject(Rule::new(Fault::Refuse { status: 503, retry_after: None, moment: Moment::BeforeBody }));
+    let after = instance_with_copies(&swift, &redis, directory.path()).await;
+    take_down(&swift);
     let pulled = after.pull_manifest(&name("a"), &latest()).await.unwrap();
     assert_eq!(pulled.manifest.bytes, second);
     assert!(pulled.age.is_some(), "told as if the store had said so");
@@ -368,6 +381,45 @@ async fn after_a_restart_pulls_go_on_without_the_store_by_what_redis_knows() {
     assert!(matches!(deleted, Err(Error::Store(_))), "what was deleted came back: {deleted:?}");
     let other = pull(&after, "b", &latest()).await;
     assert!(matches!(other, Err(Error::Store(_))), "{other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_seen_to_be_gone_does_not_come_back_with_an_old_redis() {
+    let (swift, mut redis) = (FakeSwift::start(Cluster::default()), RedisServer::start());
+    let directories = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let here = instance_with_copies(&swift, &redis, directories[0].path()).await;
+    let there = instance_with_copies(&swift, &redis, directories[1].path()).await;
+    let by_digest = Reference::Digest(push(&here, "a", 1).await);
+    for registry in [&here, &there] {
+        pull(registry, "a", &latest()).await.unwrap();
+        pull(registry, "a", &by_digest).await.unwrap();
+    }
+    settled().await;
+    assert_eq!(redis.ask("SAVE"), "+OK");
+    redis.stop();
+    // Deleted by the one, found absent by the other; Redis hears of neither.
+    here.delete_manifest(&name("a"), &by_digest).await.unwrap();
+    for reference in [latest(), by_digest.clone()] {
+        let pulled = pull(&there, "a", &reference).await;
+        assert!(matches!(pulled, Err(Error::ManifestUnknown(..))), "{pulled:?}");
+    }
+    redis.start_again();
+    for registry in [&here, &there] {
+        until_used(registry, true).await;
+    }
+    assert!(redis.keys() >= 2, "the old dump was not loaded");
+    take_down(&swift);
+    for registry in [&here, &there] {
+        for reference in [latest(), by_digest.clone()] {
+            let pulled = pull(registry, "a", &reference).await;
+            assert!(matches!(pulled, Err(Error::Store(_))), "{reference} came back: {pulled:?}");
+        }
+    }
+    swift.clear_faults();
+    push(&here, "a", 1).await;
+    pull(&there, "a", &latest()).await.unwrap();
+    take_down(&swift);
+    assert_eq!(pull(&there, "a", &latest()).await.unwrap(), manifest(1), "gone for ever");
 }
 
 #[tokio::test(flavor = "multi_thread")]

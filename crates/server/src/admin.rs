@@ -1,8 +1,12 @@
 //! The admin socket: what operators change on a running server. Whoever may open the socket's file is trusted.
 
 mod cache;
+pub mod caller;
 mod look;
+mod look_again;
+mod overview;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +18,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::app::{App, json, text};
+use crate::instance;
 use crate::listen::{Listener, Stop, serve_small};
 use crate::respond::Answer;
+use caller::Caller;
 
 /// A change of the log level that falls back by itself. The body of `POST /v1/log-level`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +33,13 @@ pub struct LogLevelChange {
     /// Only for requests to this repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
+}
+
+impl fmt::Display for LogLevelChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.level)?;
+        self.repository.as_ref().map_or(Ok(()), |name| write!(f, ", repository {name}"))
+    }
 }
 
 /// Changes how much is logged; implemented by whoever set the log up.
@@ -59,32 +72,43 @@ async fn answer(
 ) -> Answer {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     match (method, path.as_str()) {
-        (Method::GET, "/v1/status") => status(&app, &*log),
+        (Method::GET, "/v1/status") => json(StatusCode::OK, &told(&app, &*log)),
+        (Method::GET, "/v1/overview") => overview::overview(&app).await,
         (Method::POST, "/v1/log-level") => {
+            let caller = Caller::of(&request);
             let change: LogLevelChange = match read(request).await {
                 Ok(change) => change,
                 Err(message) => return failure(&message),
             };
-            match log.change(&change) {
-                Ok(()) => fall_back_later(log.clone(), &generation, change.seconds),
-                Err(message) => return failure(&message),
+            let changed = log.change(&change);
+            if changed.is_ok() {
+                fall_back_later(log.clone(), &generation, change.seconds);
+            }
+            let told = changed.clone().map(|()| format!("in force for {} s", change.seconds));
+            caller.did(&app, "log-level", change.to_string(), told).await;
+            if let Err(message) = changed {
+                return failure(&message);
             }
             json(StatusCode::OK, &json!({ "level": log.current(), "seconds": change.seconds }))
         }
         (Method::GET, "/v1/cache") => cache::status(&app).await,
-        (Method::POST, "/v1/cache/verify") => cache::verify(&app).await,
+        (Method::POST, "/v1/cache/verify") => cache::verify(&app, &request).await,
         (Method::POST, "/v1/cache/flush") => cache::flush(&app, request).await,
         (Method::POST, "/v1/cache/top") => cache::top(&app, request).await,
         (Method::POST, "/v1/cache/warm") => cache::warm(&app, request).await,
         (Method::POST, "/v1/look") => look::look(&app, request).await,
+        (Method::POST, "/v1/look-again") => look_again::answer(&app, request).await,
         _ => text(StatusCode::NOT_FOUND, "no such admin endpoint\n"),
     }
 }
 
-fn status(app: &App, log: &dyn LogControl) -> Answer {
+/// The status of this instance; asks nobody.
+pub(crate) fn told(app: &App, log: &dyn LogControl) -> serde_json::Value {
     let (healthy, store) = app.health.store();
-    let value = json!({
+    json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "mode": instance::mode(app),
+        "role": instance::role(app),
         "store": { "driver": app.registry.store().name(), "healthy": healthy, "probe": store },
         "ports": app.health.ports.told(),
         "ready": app.health.is_ready(),
@@ -93,9 +117,9 @@ fn status(app: &App, log: &dyn LogControl) -> Answer {
         "cache": cache::summary(app),
         "redis": cache::shared(app),
         "damaged_blobs": app.registry.damaged_count(),
+        "scrub": app.scrub.status(),
         "log_level": log.current(),
-    });
-    json(StatusCode::OK, &value)
+    })
 }
 
 /// The JSON body of a request.

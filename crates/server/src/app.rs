@@ -20,12 +20,14 @@ use crate::body::AnswerBody;
 use crate::connection::{SendingFile, Unread};
 use crate::health::Health;
 use crate::incoming::RequestBody;
+use crate::instance::Myself;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::patience::Progress;
 use crate::purge::Purger;
 use crate::record::Record;
 use crate::respond::{Answer, Failure};
+use crate::scrub::Scrubbing;
 use crate::throttle::Throttle;
 use crate::urls;
 use crate::v2;
@@ -47,6 +49,10 @@ pub struct App {
     pub health: Health,
     /// The caches in front.
     pub purger: Purger,
+    /// What the scrub tells of itself.
+    pub scrub: Scrubbing,
+    /// What tells this process from the others on the same store.
+    pub myself: Myself,
     pub(crate) access_log: AccessLog,
     pub(crate) faults: Throttle<(StatusCode, &'static str)>,
 }
@@ -85,7 +91,8 @@ impl App {
         let access_log = AccessLog::new(options.access_log);
         let faults = Throttle::new(Duration::from_secs(10));
         let purger = Purger::new(&options.purge, &options.prefix, &metrics);
-        App { registry, access, options, metrics, health: Health::default(), purger, access_log, faults }
+        let (health, scrub, myself) = (Health::default(), Scrubbing::default(), Myself::default());
+        App { registry, access, options, metrics, health, purger, scrub, myself, access_log, faults }
     }
 
     /// Answers one request. Never fails: what goes wrong is an answer.

@@ -57,6 +57,11 @@ impl Health {
         !self.is_draining() && !self.is_down()
     }
 
+    /// Whether the last probe succeeded, or none has ended yet.
+    pub fn store_works(&self) -> bool {
+        self.probe.lock().as_ref().is_none_or(|probe| probe.error.is_none())
+    }
+
     /// Whether the last probe succeeded, and what is known of it.
     pub(crate) fn store(&self) -> (bool, Value) {
         match &*self.probe.lock() {

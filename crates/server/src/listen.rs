@@ -240,6 +240,10 @@ async fn begins_with_preface(stream: &TcpStream) -> io::Result<bool> {
     Ok(false)
 }
 
+/// The Unix user at the other end of a Unix socket; stands among the extensions of a small request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerUser(pub(crate) u32);
+
 /// Serves small requests (admin, debug) on a listener until `stop`.
 pub(crate) async fn serve_small<F, R, B>(listener: Listener, mut stop: Stop, answer: F)
 where
@@ -253,9 +257,13 @@ where
             accepted = listener.accept() => accepted,
             () = stopped(&mut stop) => return,
         };
+        let mut user = None;
         let transport = match accepted {
             Ok(Accepted::Tcp(stream, _)) => Transport::Tcp(stream),
-            Ok(Accepted::Unix(stream, _)) => Transport::Unix(stream),
+            Ok(Accepted::Unix(stream, _)) => {
+                user = stream.peer_cred().ok().map(|peer| PeerUser(peer.uid()));
+                Transport::Unix(stream)
+            }
             Err(_) => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -266,7 +274,10 @@ where
             TokioIo::new(Connection::new(transport, SendingFile::default(), Unread::default(), patience));
         let (answer, mut stop) = (answer.clone(), stop.clone());
         tokio::spawn(async move {
-            let service = hyper::service::service_fn(move |request| {
+            let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+                if let Some(user) = user {
+                    request.extensions_mut().insert(user);
+                }
                 let answer = answer(request);
                 async move { Ok::<_, Infallible>(answer.await) }
             });

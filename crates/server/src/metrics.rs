@@ -23,12 +23,16 @@
 //! | `wharfinger_redirects_total` | result | pulls of blobs where redirects are on, by what came of them |
 //! | `wharfinger_purges_total` | kind, result | changes told to caches in front |
 //! | `wharfinger_purges_waiting` | | changes that caches in front have still to be told of |
+//! | `wharfinger_scrub_oldest_unverified_seconds` | | for how long the blob that waits longest was not read and compared |
+//! | `wharfinger_scrub_blobs_total` | result | blobs that the scrub read |
+//! | `wharfinger_scrub_bytes_total` | | their bytes |
 //! | `wharfinger_damaged_blobs` | | blobs that failed a check and are withheld |
 //! | `wharfinger_store_healthy` | | 1 if the last probe wrote, read and deleted an object |
 
 mod disk;
 mod purges;
 mod redirects;
+mod scrub;
 mod shared;
 
 use std::fmt;
@@ -47,12 +51,14 @@ use wharfinger_store::layer::Observer;
 use wharfinger_store::{Operation, StoreError, StoreErrorKind};
 
 use crate::health::tcp::Ports;
+use crate::scrub::Scrubbing;
 use crate::throttle::Throttle;
 use disk::DiskMetrics;
 use purges::PurgeMetrics;
 pub(crate) use purges::PurgeResult;
 use redirects::RedirectMetrics;
 pub(crate) use redirects::RedirectResult;
+use scrub::ScrubMetrics;
 use shared::SharedMetrics;
 
 /// Classes of requests that operators watch apart.
@@ -231,6 +237,7 @@ pub struct Metrics {
     shared: SharedMetrics,
     redirects: RedirectMetrics,
     purges: PurgeMetrics,
+    scrub: ScrubMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -282,6 +289,7 @@ impl Metrics {
         let shared = SharedMetrics::new(&mut registry);
         let redirects = RedirectMetrics::new(&mut registry);
         let purges = PurgeMetrics::new(&mut registry);
+        let scrub = ScrubMetrics::new(&mut registry);
         let store_errors = Throttle::new(Duration::from_secs(10));
         Metrics {
             registry,
@@ -301,6 +309,7 @@ impl Metrics {
             shared,
             redirects,
             purges,
+            scrub,
         }
     }
 
@@ -405,12 +414,18 @@ impl Metrics {
     }
 
     /// All metrics in the OpenMetrics text format, which Prometheus reads.
-    pub(crate) fn encode(&self, registry: &wharfinger_registry::Registry, ports: &Ports) -> String {
+    pub(crate) fn encode(
+        &self,
+        registry: &wharfinger_registry::Registry,
+        ports: &Ports,
+        scrub: &Scrubbing,
+    ) -> String {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.uploads_in_flight.set(count(registry.uploads_in_flight()));
         self.damaged.set(count(registry.damaged_count()));
         self.disk.read(registry);
         self.shared.read(registry, ports);
+        self.scrub.read(scrub);
         let (hits, misses) = registry.cache_lookups();
         for (name, now) in [("Request", hits + misses), ("Hit", hits), ("Miss", misses)] {
             let counter = self.cache.get_or_create(&TypeLabel { r#type: Word(name) });

@@ -139,8 +139,10 @@ impl From<Error> for Failure {
         use StatusCode as Status;
         let (status, code) = match &error {
             Error::NameUnknown(_) => (Status::NOT_FOUND, Code::NameUnknown),
-            Error::ManifestUnknown(..) => (Status::NOT_FOUND, Code::ManifestUnknown),
-            Error::BlobUnknown(..) => (Status::NOT_FOUND, Code::BlobUnknown),
+            Error::ManifestUnknown(..) | Error::ManifestLost(..) => {
+                (Status::NOT_FOUND, Code::ManifestUnknown)
+            }
+            Error::BlobUnknown(..) | Error::BlobLost(..) => (Status::NOT_FOUND, Code::BlobUnknown),
             Error::UploadUnknown => (Status::NOT_FOUND, Code::BlobUploadUnknown),
             Error::UploadBusy => (Status::TOO_MANY_REQUESTS, Code::TooManyRequests),
             Error::OutOfOrder { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::RangeInvalid),

@@ -2,10 +2,12 @@
 //!
 //! Nothing here is ever needed. Redis may be lost, stale, slow or hung at any moment; then [`Shared`] finds nothing and
 //! keeps nothing, within the time that its caller has left ([`Patience`]). Everything has a time to live. What is found
-//! is a hint, which the caller proves by itself.
+//! is a hint, which the caller proves by itself. An operator's command that wants to know what Redis holds asks it
+//! [directly](Direct).
 
 mod breaker;
 mod connect;
+mod direct;
 mod later;
 mod listen;
 
@@ -19,6 +21,7 @@ use uuid::Uuid;
 
 use breaker::Breaker;
 pub use breaker::Counts;
+pub use direct::{Direct, Unanswered};
 use later::Later;
 
 /// What all names in Redis begin with.

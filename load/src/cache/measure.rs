@@ -1,5 +1,7 @@
 //! What is measured with the cache before Swift.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use clap::ValueEnum;
 
@@ -57,19 +59,22 @@ pub(crate) struct Sizes {
     pub(crate) image: [usize; 4],
     /// Seconds of the small requests.
     pub(crate) seconds: f64,
+    /// How long the links stand that small requests depend on: those of the last minute are not leased.
+    pub(crate) stand: Duration,
 }
 
 impl Sizes {
     /// What the goals speak of.
     pub(crate) fn full() -> Sizes {
         let image = [70_000_000, 25_000_000, 4_000_000, 1_000_000];
-        Sizes { layer: 200_000_000, repeats: 2, clients: 500, image, seconds: 2.0 }
+        let stand = Duration::from_secs(62);
+        Sizes { layer: 200_000_000, repeats: 2, clients: 500, image, seconds: 2.0, stand }
     }
 
     /// Enough to see that everything works.
     pub(crate) fn quick() -> Sizes {
         let image = [14_000_000, 5_000_000, 800_000, 200_000];
-        Sizes { layer: 40_000_000, repeats: 1, clients: 50, image, seconds: 1.0 }
+        Sizes { layer: 40_000_000, repeats: 1, clients: 50, image, seconds: 1.0, stand: Duration::ZERO }
     }
 
     /// Bytes of all layers of the herd's image.
@@ -117,6 +122,13 @@ impl Measure {
         }
     }
 
+    /// Whether it goes by how fast links are answered.
+    pub(super) fn is_small(self) -> bool {
+        use Measure as M;
+        matches!(self, M::ManifestTag | M::ManifestDigest | M::HeadBlob | M::Blob1k)
+            || matches!(self, M::RedisRefused | M::RedisHung | M::RedisSlow)
+    }
+
     /// Who takes part.
     pub(crate) fn kinds(self) -> &'static [Kind] {
         use Measure as M;
@@ -154,6 +166,9 @@ impl Measure {
     /// Runs the measure once for one of [`Measure::kinds`].
     pub(crate) fn run(self, bench: &mut Bench, kind: Kind) -> Result<Figures> {
         use Measure as M;
+        if self.is_small() && kind == Kind::Wharfinger {
+            pulls::fill_and_let_stand(bench)?;
+        }
         match (self, self.warm()) {
             (_, Some(warm)) => pulls::warm(bench, kind, warm),
             (M::ColdPull, _) => pulls::cold(bench, kind),

@@ -58,7 +58,8 @@ fn method(text: &mut String, results: &Results) {
   nginx and Swift share the cores. {rounds} round(s), each beginning with another server; herds at most two rounds,
   slow pulls one. All of it took {minutes:.1} minutes.
 - Warm: the measures and goals of the comparison on a directory, {CONNECTIONS} connections for {seconds} s. The registry is
-  started anew on a filled cache for each; links and tags are Swift's business.
+  started anew on a filled cache for each; links and tags are Swift's business. Those that small requests depend on have
+  stood for {} s; from a minute on they are leased.
 - First pull: {repeats} in a round, each by way of a registry that was just started on an empty cache and has pulled one other
   blob. CPU is that of the registry until the copy stands. The bare GET is of one object with the same bytes, after one
   that is not counted.
@@ -80,6 +81,7 @@ These results came from
 {}
 ```
 ",
+        sizes.stand.as_secs(),
         layers.join(", "),
         results.command
     );

@@ -1,6 +1,11 @@
 //! The parts of the benchmarks page that the comparisons on Swift and of the cache write, each between two marks: the
 //! other comparisons keep it, and it keeps the rest.
 
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
 /// A section by its marks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Section {
@@ -21,6 +26,19 @@ pub(crate) const CACHE: Section = Section {
 };
 
 impl Section {
+    /// Writes it into the page, which may not be there yet. `section` gets the remarks that a person wrote, if any.
+    pub(crate) fn write(
+        self,
+        page: &Path,
+        notes: &Path,
+        section: impl FnOnce(Option<&str>) -> String,
+    ) -> Result<()> {
+        let notes = fs::read_to_string(notes).ok();
+        let old = fs::read_to_string(page).unwrap_or_else(|_| "# Benchmarks\n".to_owned());
+        let new = self.put(&old, &section(notes.as_deref()));
+        fs::write(page, new).with_context(|| format!("writing {}", page.display()))
+    }
+
     /// `page` with `text` between the marks; at its end where it has no marks yet.
     pub(crate) fn put(self, page: &str, text: &str) -> String {
         let Section { begin, end } = self;

@@ -11,6 +11,7 @@ mod facts;
 mod keystone;
 mod launcher;
 mod requests;
+mod sync;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

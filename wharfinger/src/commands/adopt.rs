@@ -8,19 +8,20 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use wharfinger_config::{self as config, Config, Diagnostic};
+use wharfinger_config as config;
 use wharfinger_maintenance::Effort;
 use wharfinger_maintenance::adopt::back::{self, Back};
 use wharfinger_maintenance::adopt::derive;
 use wharfinger_maintenance::adopt::memory::{self, Memory};
 use wharfinger_maintenance::adopt::survey::{self, Survey};
-use wharfinger_maintenance::redis::{Address, Redis};
 use wharfinger_registry::{self as registry, Registry};
+use wharfinger_shared::{self as shared, Direct};
 
+use crate::audit::Action;
 use crate::cli::{Adopt, Output};
 use crate::progress::Progress;
 use crate::storage::Backend;
-use crate::wiring;
+use crate::wiring::{self, AsItIs};
 
 use differences::Difference;
 use site::Site;
@@ -95,9 +96,20 @@ async fn adopt(arguments: &Adopt, effort: Effort, progress: &Progress) -> Result
     }
     let backend = Backend::open(&config)?;
     let registry = Registry::new(backend.guarded(&config), wiring::registry_options(&config)?);
-    let derived = derive::derive(&registry, backend.inventory(), effort, progress).await;
+    let action = Action {
+        config: &config,
+        backend: &backend,
+        name: "adopt",
+        what: wiring::describe_store(&config),
+        reason: arguments.reason.reason.as_deref(),
+    };
+    let deriving = async {
+        let derived = derive::derive(&registry, backend.inventory(), effort, progress).await;
+        derived.context("the store cannot be looked at")
+    };
+    let derived = action.run(deriving, text::adopted_in_short).await;
     progress.clear();
-    let derived = derived.context("the store cannot be looked at")?;
+    let derived = derived?;
     match arguments.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&derived)?),
         Output::Text => print!("{}", text::adopted(&wiring::describe_store(&config), &derived)),
@@ -129,10 +141,22 @@ async fn back(arguments: &Adopt, effort: Effort, progress: &Progress) -> Result<
     let checked = back::check(&reading, backend.inventory(), site.container(), effort, progress).await;
     progress.clear();
     let back = checked.context("the store cannot be looked at")?;
-    let redis = match &config.redis {
+    let redis = match wiring::shared_options(&config)? {
         None => None,
-        Some(settings) => {
-            let compared = compare_redis(settings, &reading, arguments.flush_redis, effort, progress).await;
+        Some(options) => {
+            let comparing = compare_redis(&options, &reading, arguments.flush_redis, effort, progress);
+            let compared = if arguments.flush_redis {
+                let action = Action {
+                    config: &config,
+                    backend: &backend,
+                    name: "adopt --back --check --flush-redis",
+                    what: format!("Redis {}", options.addresses.join(", ")),
+                    reason: arguments.reason.reason.as_deref(),
+                };
+                action.run(comparing, text::flushed_in_short).await
+            } else {
+                comparing.await
+            };
             progress.clear();
             Some(compared?)
         }
@@ -149,42 +173,16 @@ async fn back(arguments: &Adopt, effort: Effort, progress: &Progress) -> Result<
 }
 
 async fn compare_redis(
-    settings: &config::Redis,
+    options: &shared::Options,
     reading: &Registry,
     flush: bool,
     effort: Effort,
     progress: &Progress,
 ) -> Result<Memory> {
-    let address = Address {
-        address: settings.addresses.first().context("redis.addr")?.clone(),
-        user: settings.user.clone(),
-        password: settings.password.as_ref().map(|password| password.expose().to_owned()),
-        database: settings.database,
-    };
-    let mut redis = Redis::connect(&address).await?;
+    let mut redis = Direct::connect(options).await?;
     Ok(memory::compare(&mut redis, reading.store(), flush, effort, progress).await?)
 }
 
-/// A configuration, with everything that there is to say about it.
-struct Loaded {
-    config: Config,
-    remarks: Vec<Diagnostic>,
-}
-
-/// Reads a configuration also where keys of it are not supported: these are among the remarks.
-fn load_as_it_is(arguments: &Adopt) -> Result<Loaded> {
-    let file = arguments.source.file.as_deref();
-    let mut ignored = arguments.source.ignore_unsupported.clone();
-    let refused = match config::load(file, std::env::vars(), &ignored) {
-        Ok(loaded) => return Ok(Loaded { config: loaded.config, remarks: loaded.warnings }),
-        Err(errors) => errors.0,
-    };
-    ignored.extend(refused.iter().filter(|error| !error.key.is_empty()).map(|error| error.key.clone()));
-    // What is wrong for another reason stays wrong.
-    let loaded = wiring::load(file, &ignored)?;
-    let mut remarks = refused;
-    let told = |warning: &Diagnostic| remarks.iter().any(|error| error.key == warning.key);
-    let others: Vec<Diagnostic> = loaded.warnings.into_iter().filter(|warning| !told(warning)).collect();
-    remarks.extend(others);
-    Ok(Loaded { config: loaded.config, remarks })
+fn load_as_it_is(arguments: &Adopt) -> Result<AsItIs> {
+    wiring::load_as_it_is(arguments.source.file.as_deref(), &arguments.source.ignore_unsupported)
 }

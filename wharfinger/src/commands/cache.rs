@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::admin_client;
 use crate::cli::{Cache, Output, Socket};
-use crate::units::size;
+use crate::units::{percent, share, size};
 
 pub(crate) fn run(command: &Cache) -> Result<ExitCode> {
     match command {
@@ -17,14 +17,14 @@ pub(crate) fn run(command: &Cache) -> Result<ExitCode> {
             print(*output, &status, show_status);
             Ok(ExitCode::SUCCESS)
         }
-        Cache::Verify { socket, output } => {
-            let verified = admin_client::request(socket, Method::POST, "/v1/cache/verify", None)?;
+        Cache::Verify { socket, reason, output } => {
+            let verified = admin_client::act(socket, "/v1/cache/verify", None, reason)?;
             print(*output, &verified, show_verified);
             Ok(verdict(number(&verified, "dropped") == 0))
         }
-        Cache::Flush { digest, all_instances, socket, output } => {
+        Cache::Flush { digest, all_instances, socket, reason, output } => {
             let body = json!({ "digest": digest, "all_instances": all_instances });
-            let flushed = admin_client::request(socket, Method::POST, "/v1/cache/flush", Some(body))?;
+            let flushed = admin_client::act(socket, "/v1/cache/flush", Some(body), reason)?;
             print(*output, &flushed, show_flushed);
             Ok(ExitCode::SUCCESS)
         }
@@ -90,25 +90,26 @@ fn show_status(status: &Value) {
         let redis = |field| number(&status["redis"], field);
         let since = status["redis"]["bypassed_seconds"].as_u64().map(|seconds| format!(" for {seconds} s"));
         println!("Redis                   {state}{}", since.unwrap_or_default());
-        println!("found in it             {} of {}", redis("hit"), redis("hit") + redis("miss"));
+        println!("found in it             {}", share(redis("hit"), redis("hit") + redis("miss")));
         println!("no answer in time       {}", redis("failed"));
     }
     if status["directory"].is_null() {
         return;
     }
     let of = |field| number(status, field);
-    let share = |part: u64, whole: u64| (part * 100).checked_div(whole).unwrap_or(100);
     println!("directory               {}", status["directory"].as_str().unwrap_or("?"));
     println!("copies                  {}", of("copies"));
-    let used = share(of("bytes"), of("capacity"));
+    let used = percent(of("bytes"), of("capacity"));
     println!("size                    {} of {} ({used} %)", size(of("bytes")), size(of("capacity")));
-    let (hits, misses) = (of("hits"), of("misses"));
-    println!("hits                    {hits} of {} ({} %)", hits + misses, share(hits, hits + misses));
+    println!("hits                    {}", share(of("hits"), of("hits") + of("misses")));
     println!("fetched from the store  {}", of("fills"));
     println!("damaged, dropped        {}", of("damaged"));
     println!("could not be kept       {}", of("refused"));
     let (images, whole) = (of("recent_images"), of("recent_images_whole"));
-    println!("without the store       {whole} of {images} images pulled lately ({} %)", share(whole, images));
+    println!(
+        "without the store       {whole} of {images} images pulled lately ({} %)",
+        percent(whole, images)
+    );
     println!("answered without it     {}", of("answered_without_store"));
 }
 

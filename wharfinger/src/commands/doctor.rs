@@ -11,7 +11,6 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use wharfinger_config::Config;
 use wharfinger_maintenance::doctor::{self, DistributionRedis, Image, Options, Site, Witness, examine};
-use wharfinger_maintenance::redis::Address;
 use wharfinger_registry::Mode;
 
 use crate::cli::{Doctor, Output};
@@ -29,7 +28,7 @@ pub(crate) fn run(arguments: &Doctor) -> Result<ExitCode> {
 }
 
 async fn look(arguments: &Doctor) -> Result<ExitCode> {
-    let config = wiring::load_to_look(arguments.socket.config.as_deref())?;
+    let config = wiring::load_as_it_is(arguments.socket.config.as_deref(), &[])?.config;
     let backend = Backend::open_to_read(&config)?;
     let store = backend.read_only();
     let mut images = arguments.images.clone();
@@ -44,7 +43,7 @@ async fn look(arguments: &Doctor) -> Result<ExitCode> {
     let mut asked = Asked { witnesses: Vec::new(), not_asked: Vec::new() };
     asked.add_fronts(&arguments.via).await?;
     asked.add_server(arguments, &config).await;
-    asked.add_redis(&config);
+    asked.add_redis(&config)?;
     asked.add_sites(&arguments.with, &config)?;
     let registry_options = wiring::registry_options(&config)?;
     let options = Options {
@@ -105,18 +104,11 @@ impl Asked {
         }
     }
 
-    fn add_redis(&mut self, config: &Config) {
-        let Some(redis) = &config.redis else { return };
-        if redis.tls.is_some() {
-            self.not_asked.push("what Distribution keeps in Redis: it speaks no TLS to Redis".to_owned());
-        } else if let Some(address) = redis.addresses.first() {
-            self.witnesses.push(Box::new(DistributionRedis::new(Address {
-                address: address.clone(),
-                user: redis.user.clone(),
-                password: redis.password.as_ref().map(|password| password.expose().to_owned()),
-                database: redis.database,
-            })));
+    fn add_redis(&mut self, config: &Config) -> Result<()> {
+        if let Some(options) = wiring::shared_options(config)? {
+            self.witnesses.push(Box::new(DistributionRedis::new(options)));
         }
+        Ok(())
     }
 
     fn add_sites(&mut self, wanted: &[String], config: &Config) -> Result<()> {

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use http::Method;
 use wharfinger_server::admin::LogLevelChange;
 
 use crate::admin_client;
@@ -16,7 +15,7 @@ pub(crate) fn run(arguments: &LogLevel) -> Result<ExitCode> {
         repository: arguments.repository.clone(),
     };
     let body = serde_json::to_value(&change)?;
-    let answer = admin_client::request(&arguments.socket, Method::POST, "/v1/log-level", Some(body))?;
+    let answer = admin_client::act(&arguments.socket, "/v1/log-level", Some(body), &arguments.reason)?;
     match arguments.output {
         Output::Json => println!("{answer}"),
         Output::Text => {

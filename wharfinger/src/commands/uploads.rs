@@ -6,17 +6,32 @@ use anyhow::Result;
 use serde_json::json;
 use wharfinger_registry::{Options, Registry};
 
+use crate::audit::Action;
 use crate::cli::{Output, Uploads};
 use crate::storage::Backend;
 use crate::wiring;
 
 pub(crate) fn run(command: &Uploads) -> Result<ExitCode> {
-    let Uploads::Purge { source, older_than, dry_run, output } = command;
+    let Uploads::Purge { source, older_than, dry_run, reason, output } = command;
     let config = wiring::load(source.file.as_deref(), &source.ignore_unsupported)?.config;
     let age = older_than.unwrap_or(config.storage.upload_purging.age);
-    let registry = Registry::new(Backend::open(&config)?.guarded(&config), Options::default());
+    let backend = Backend::open(&config)?;
+    let registry = Registry::new(backend.guarded(&config), Options::default());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let purged = runtime.block_on(registry.purge_uploads(age, *dry_run))?;
+    let purge = async { Ok(registry.purge_uploads(age, *dry_run).await?) };
+    let purged = runtime.block_on(async {
+        if *dry_run {
+            return purge.await;
+        }
+        let action = Action {
+            config: &config,
+            backend: &backend,
+            name: "uploads purge",
+            what: format!("uploads older than {}", humantime::format_duration(age)),
+            reason: reason.reason.as_deref(),
+        };
+        action.run(purge, |purged| format!("dropped {}, kept {}", purged.uploads, purged.kept)).await
+    })?;
     match output {
         Output::Json => {
             println!("{}", json!({ "purged": purged.uploads, "kept": purged.kept, "dry_run": dry_run }));

@@ -11,12 +11,19 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+use wharfinger_config as config;
 
 /// Writes events as text or JSON, with the configured fields on every line.
 pub(super) struct Lines {
     pub(super) json: bool,
     /// `log.fields` of the configuration.
     pub(super) fields: BTreeMap<String, String>,
+}
+
+impl Lines {
+    pub(super) fn of(log: &config::Log) -> Lines {
+        Lines { json: log.format == config::LogFormat::Json, fields: log.fields.clone() }
+    }
 }
 
 /// The fields of an event, the message apart.

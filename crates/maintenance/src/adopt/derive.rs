@@ -6,10 +6,10 @@ use serde::Serialize;
 use wharfinger_oci::manifest::MAX_MANIFEST_SIZE;
 use wharfinger_oci::{Digest, Manifest, RepositoryName};
 use wharfinger_registry::{Registry, layout};
-use wharfinger_store::{Inventory, StoreErrorKind, Structure};
+use wharfinger_store::{Inventory, StoreErrorKind};
 
 use crate::census::{Census, Tally};
-use crate::prove::{Pace, hash};
+use crate::prove::{Pace, Unproved, is_unlisted, whole};
 use crate::{Effort, Finding, Kind, Watch, parallel};
 
 /// What was derived.
@@ -148,19 +148,19 @@ async fn try_to_prove(
     digest: &Digest,
     pace: &Pace,
 ) -> wharfinger_registry::Result<Outcome> {
-    let (store, key) = (registry.store(), layout::blob_data(digest));
-    let unlisted = matches!(store.inspect(&key).await?, Structure::Dynamic { recorded: None, .. });
-    let object = store.open(&key).await?;
+    let (unlisted, key) = (is_unlisted(registry, digest).await?, layout::blob_data(digest));
+    let object = registry.store().open(&key).await?;
     let unindexed =
         !registry.needs_no_index(object.size) && registry.indexed_size(digest).await? != Some(object.size);
     if !unlisted && !unindexed {
         return Ok(Outcome::AsItIs(object.size));
     }
-    let (found, index) = hash(&key, &object, digest.algorithm(), pace).await?;
-    if found != *digest {
-        let reason = format!("its {} bytes have the digest {found}", index.size());
-        return Ok(Outcome::Wrong(Finding::new(Kind::BlobDamaged, digest, reason)));
+    match whole(&key, &object, digest, pace).await {
+        Ok(index) => registry.keep_proof(digest, index, &object.data).await?,
+        Err(Unproved::Wrong(reason)) => {
+            return Ok(Outcome::Wrong(Finding::new(Kind::BlobDamaged, digest, reason)));
+        }
+        Err(Unproved::Failed(error)) => return Err(error.into()),
     }
-    registry.keep_proof(digest, index, &object.data).await?;
     Ok(Outcome::Proved { size: object.size, indexed: unindexed, listed: unlisted })
 }

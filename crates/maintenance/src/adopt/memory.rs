@@ -14,9 +14,9 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use wharfinger_oci::{Digest, RepositoryName};
 use wharfinger_registry::layout;
+use wharfinger_shared::{Direct, Unanswered};
 use wharfinger_store::{Store, StoreError};
 
-use crate::redis::{Error, Redis, Value};
 use crate::{Effort, Watch, parallel};
 
 /// Keys asked for at a time.
@@ -70,12 +70,12 @@ enum Verdict {
 /// # Errors
 /// Redis cannot be asked.
 pub async fn compare(
-    redis: &mut Redis,
+    redis: &mut Direct,
     store: &dyn Store,
     flush: bool,
     effort: Effort,
     watch: &dyn Watch,
-) -> Result<Memory, Error> {
+) -> Result<Memory, Unanswered> {
     watch.begin("reading Redis", None);
     let claims = claims(redis, watch).await?;
     let mut memory = Memory::default();
@@ -107,20 +107,25 @@ pub async fn compare(
     Ok(memory)
 }
 
-async fn claims(redis: &mut Redis, watch: &dyn Watch) -> Result<Vec<Claim>, Error> {
+/// Two fields of a hash.
+type Fields = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+fn text(bytes: Option<&Vec<u8>>) -> Option<&str> {
+    std::str::from_utf8(bytes?).ok()
+}
+
+async fn claims(redis: &mut Direct, watch: &dyn Watch) -> Result<Vec<Claim>, Unanswered> {
     let mut claims = Vec::new();
     for key in redis.scan(&["SCAN"], &["MATCH", "blobs::*", "COUNT", COUNT]).await? {
         watch.advance(1);
         let Some(digest) = key.strip_prefix("blobs::").and_then(|text| Digest::parse(text).ok()) else {
             continue;
         };
-        if let Value::Array(fields) = redis.call(&["HMGET", &key, "digest", "size"]).await? {
-            let mut fields = fields.iter().map(Value::text);
-            // Of content that was pushed under another algorithm it tells the SHA-256.
-            let stored = fields.next().flatten().and_then(|text| Digest::parse(text).ok()).unwrap_or(digest);
-            let size = fields.next().flatten().and_then(|text| text.parse().ok());
-            claims.push(Claim::Blob { key, digest: stored, size });
-        }
+        let (stored, size): Fields = redis.ask(&["HMGET", &key, "digest", "size"]).await?;
+        // Of content that was pushed under another algorithm it tells the SHA-256.
+        let stored = text(stored.as_ref()).and_then(|text| Digest::parse(text).ok()).unwrap_or(digest);
+        let size = text(size.as_ref()).and_then(|text| text.parse().ok());
+        claims.push(Claim::Blob { key, digest: stored, size });
     }
     let mut links = BTreeSet::new();
     for key in redis.scan(&["SCAN"], &["MATCH", "repository::*::blobs*", "COUNT", COUNT]).await? {
@@ -175,12 +180,13 @@ fn unknown(error: &StoreError) -> Verdict {
     Verdict::Unknown(error.to_string())
 }
 
-async fn forget(redis: &mut Redis, claim: &Claim) -> Result<(), Error> {
+async fn forget(redis: &mut Direct, claim: &Claim) -> Result<(), Unanswered> {
     match claim {
-        Claim::Blob { key, .. } => redis.call(&["DEL", key]).await.map(drop),
+        Claim::Blob { key, .. } => redis.ask(&["DEL", key]).await,
         Claim::Link { name, digest } => {
-            redis.call(&["SREM", &format!("repository::{name}::blobs"), &digest.to_string()]).await?;
-            redis.call(&["DEL", &format!("repository::{name}::blobs::{digest}")]).await.map(drop)
+            let (set, digest) = (format!("repository::{name}::blobs"), digest.to_string());
+            let () = redis.ask(&["SREM", &set, &digest]).await?;
+            redis.ask(&["DEL", &format!("{set}::{digest}")]).await
         }
     }
 }

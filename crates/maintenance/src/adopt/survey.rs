@@ -9,9 +9,9 @@ use wharfinger_store::{Area, Inventory, Result, Store};
 
 use crate::census::{Census, Foreign, Tally, each_row};
 use crate::graph::{self, Content, Form, Graph, Link, State};
-use crate::prove::{Pace, hash};
+use crate::prove::Pace;
 use crate::segments::{self, Named, Orphans};
-use crate::{Effort, Finding, Watch, parallel};
+use crate::{Effort, Finding, Severity, Watch, parallel};
 
 /// How to look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -114,6 +114,8 @@ pub async fn survey(
         survey.hashed = hash_blobs(&mut graph, store, effort, watch).await;
     }
     survey.findings = graph.judge(&census);
+    // These are told with what could not be looked at.
+    survey.findings.retain(|finding| finding.kind.severity() == Severity::Damage);
     survey.unknown = graph.unknown();
     survey.count(&census, &graph, container);
     survey.look_at_uploads(store, &census).await;
@@ -144,20 +146,8 @@ async fn hash_blobs(graph: &mut Graph, store: &dyn Store, effort: Effort, watch:
 }
 
 async fn hash_blob(store: &dyn Store, digest: &Digest, pace: &Pace) -> State {
-    let key = layout::blob_data(digest);
-    let hashed = match store.open(&key).await {
-        Ok(object) => hash(&key, &object, digest.algorithm(), pace).await,
-        Err(error) => Err(error),
-    };
-    match hashed {
-        Ok((found, _)) if found == *digest => State::Whole { hashed: true },
-        Ok((found, index)) => State::Damaged(format!("its {} bytes have the digest {found}", index.size())),
-        Err(error) if error.is_not_found() => State::Missing,
-        Err(error) if error.kind == wharfinger_store::StoreErrorKind::Invalid => {
-            State::Damaged(error.source.to_string())
-        }
-        Err(error) => State::Unknown(error.to_string()),
-    }
+    let proved = graph::read::proved(store, digest, pace).await;
+    proved.map_or_else(|state| state, |_| State::Whole { hashed: true })
 }
 
 impl Survey {
@@ -240,8 +230,12 @@ impl Survey {
         watch: &dyn Watch,
     ) -> Result<()> {
         let mut named = Named::default();
-        graph.blobs.values().filter_map(|blob| blob.form.as_ref()).for_each(|form| name(form, &mut named));
-        name_uploads(store, census, &mut named).await;
+        graph
+            .blobs
+            .values()
+            .filter_map(|blob| blob.form.as_ref())
+            .for_each(|form| segments::name(form, &mut named));
+        segments::name_uploads(store, census, &mut named).await;
         let mut scan = segments::scan(inventory, &named, watch).await?;
         if !self.unknown.is_empty() {
             // They may belong to what could not be looked at.
@@ -252,10 +246,10 @@ impl Survey {
             let later = Census::take(inventory, watch).await?;
             for digest in later.blobs.keys().filter(|digest| !census.blobs.contains_key(digest)) {
                 if let Ok(structure) = store.inspect(&layout::blob_data(digest)).await {
-                    name(&graph::form(structure), &mut named);
+                    segments::name(&graph::form(structure), &mut named);
                 }
             }
-            name_uploads(store, &later, &mut named).await;
+            segments::name_uploads(store, &later, &mut named).await;
             scan = segments::scan(inventory, &named, watch).await?;
         }
         self.holdings.segments = scan.all;
@@ -265,25 +259,4 @@ impl Survey {
         self.foreign.examples.extend(scan.foreign.examples);
         Ok(())
     }
-}
-
-fn name(form: &Form, named: &mut Named) {
-    match form {
-        Form::Plain => {}
-        Form::Static(prefixes) => prefixes.iter().for_each(|prefix| named.prefix(prefix)),
-        Form::Dynamic { prefix, .. } => named.prefix(prefix),
-    }
-}
-
-/// What uploads in progress name: Distribution's by the header of `data`, ours by the id of the session.
-async fn name_uploads(store: &dyn Store, census: &Census, named: &mut Named) {
-    for (repository, listed) in &census.repositories {
-        for id in &listed.uploads {
-            let data = layout::foreign_uploads(repository).join(id).join("data");
-            if let Ok(structure) = store.inspect(&data).await {
-                name(&graph::form(structure), named);
-            }
-        }
-    }
-    named.sessions.extend(&census.sessions);
 }

@@ -149,19 +149,20 @@ fn with_note(text: String, note: &str) -> String {
 
 /// What is not so of a claim.
 fn lie(object: &Object, copy: &Copy, station: Station, claim: &Claim) -> Option<String> {
+    match &object.reference {
+        Reference::Tag(_) => lie_of_tag(copy, station, claim),
+        Reference::Digest(digest) => lie_of_content(object, digest, copy, station, claim),
+    }
+}
+
+fn lie_of_tag(copy: &Copy, station: Station, claim: &Claim) -> Option<String> {
     if let (Some(told), Some(hashed)) = (claim.digest, claim.hashed)
         && told != hashed
         && told.algorithm() == hashed.algorithm()
     {
         return Some(format!("serves wrong bytes: its header says {told}, they have the digest {hashed}"));
     }
-    match &object.reference {
-        Reference::Tag(_) => lie_of_tag(copy, station, claim.hashed.or(claim.digest)?),
-        Reference::Digest(digest) => lie_of_content(object, digest, copy, station, claim),
-    }
-}
-
-fn lie_of_tag(copy: &Copy, station: Station, told: Digest) -> Option<String> {
+    let told = claim.hashed.or(claim.digest)?;
     match copy.target {
         Some(target) if target == told => None,
         Some(target) if station == Station::Front => {

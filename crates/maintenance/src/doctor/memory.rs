@@ -3,45 +3,45 @@
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 use wharfinger_oci::Digest;
+use wharfinger_shared::{Direct, Options, Unanswered};
 
 use super::{Claim, Object, Station, Testimony, Witness};
-use crate::redis::{Address, Error, Redis, Value};
 
 /// Distribution's keys in one Redis.
 #[derive(Debug)]
 pub struct DistributionRedis {
-    address: Address,
-    connection: Mutex<Option<Redis>>,
+    options: Options,
+    connection: Mutex<Option<Direct>>,
 }
 
 impl DistributionRedis {
-    /// Keys at an address. Connects when it is asked.
-    pub fn new(address: Address) -> DistributionRedis {
-        DistributionRedis { address, connection: Mutex::new(None) }
+    /// Keys of the Redis there. Connects when it is asked.
+    pub fn new(options: Options) -> DistributionRedis {
+        DistributionRedis { options, connection: Mutex::new(None) }
     }
 
-    async fn look(&self, object: &Object, digest: &Digest) -> Result<Testimony, Error> {
+    fn address(&self) -> &str {
+        self.options.addresses.first().map_or("?", String::as_str)
+    }
+
+    async fn look(&self, object: &Object, digest: &Digest) -> Result<Testimony, Unanswered> {
         let mut connection = self.connection.lock().await;
         let mut redis = match connection.take() {
             Some(redis) => redis,
-            None => Redis::connect(&self.address).await?,
+            None => Direct::connect(&self.options).await?,
         };
         let (set, text) = (format!("repository::{}::blobs", object.repository), digest.to_string());
-        let told = redis.call(&["HMGET", &format!("blobs::{digest}"), "digest", "size"]).await?;
-        let member = redis.call(&["SISMEMBER", &set, &text]).await?;
+        let (told, size): (Option<String>, Option<String>) =
+            redis.ask(&["HMGET", &format!("blobs::{digest}"), "digest", "size"]).await?;
+        let member: bool = redis.ask(&["SISMEMBER", &set, &text]).await?;
         *connection = Some(redis);
-        let Value::Array(fields) = told else { return Ok(Testimony::Nothing) };
-        let mut fields = fields.iter().map(Value::text);
-        let told = fields.next().flatten().and_then(|text| Digest::parse(text).ok());
-        let size: Option<u64> = fields.next().flatten().and_then(|text| text.parse().ok());
+        let told = told.and_then(|text| Digest::parse(&text).ok());
+        let size: Option<u64> = size.and_then(|text| text.parse().ok());
         if told.is_none() && size.is_none() {
             // It keeps the membership without the descriptor: that is looked up in the store.
             return Ok(Testimony::Nothing);
         }
-        let note = match member {
-            Value::Integer(1) => "and that the repository has it".to_owned(),
-            _ => String::new(),
-        };
+        let note = if member { "and that the repository has it".to_owned() } else { String::new() };
         Ok(Testimony::Has(Claim { size, digest: told, note, ..Claim::default() }))
     }
 }
@@ -49,7 +49,7 @@ impl DistributionRedis {
 #[async_trait]
 impl Witness for DistributionRedis {
     fn name(&self) -> String {
-        format!("Distribution's Redis at {}", self.address.address)
+        format!("Distribution's Redis at {}", self.address())
     }
 
     fn station(&self) -> Station {
@@ -58,11 +58,12 @@ impl Witness for DistributionRedis {
 
     fn mend(&self, object: &Object) -> String {
         let Some(digest) = object.digest() else { return String::new() };
-        let (host, port) = self.address.address.rsplit_once(':').unwrap_or((&self.address.address, "6379"));
+        let (host, port) = self.address().rsplit_once(':').unwrap_or((self.address(), "6379"));
+        let tls = if self.options.tls.is_some() { " --tls" } else { "" };
         let name = &object.repository;
         format!(
-            "redis-cli -h {host} -p {port} -n {} DEL blobs::{digest} repository::{name}::blobs::{digest}",
-            self.address.database
+            "redis-cli -h {host} -p {port}{tls} -n {} DEL blobs::{digest} repository::{name}::blobs::{digest}",
+            self.options.database
         )
     }
 

@@ -233,7 +233,7 @@ impl Doctor<'_> {
         let intact: Vec<&Said> = exam.said.iter().filter(good).filter(|other| has_bytes(other)).collect();
         let by_heal = intact.iter().any(|other| other.station != Station::Front);
         let mend = match said.station {
-            Station::Store => self.mend_store(image, object, by_heal),
+            Station::Store => self.mend_store(image, object, exam, by_heal),
             _ => said.mend.clone(),
         };
         let since = match said.station {
@@ -255,7 +255,7 @@ impl Doctor<'_> {
     }
 
     /// What mends the store: the best intact copy, or another push.
-    fn mend_store(&self, image: &str, object: &Object, intact: bool) -> String {
+    fn mend_store(&self, image: &str, object: &Object, exam: &Exam, intact: bool) -> String {
         let pushed = format!("docker push REGISTRY/{image}");
         match object.digest() {
             _ if self.options.observe => format!(
@@ -263,6 +263,10 @@ impl Doctor<'_> {
                  would take it for there already"
             ),
             Some(digest) if intact => format!("wharfinger heal --digest {digest}{}", self.options.config),
+            // A push that asks first would be told that it is there, until it is withheld.
+            Some(digest) if object.is_blob() && exam.copy.size.is_some() && !exam.copy.proved => {
+                format!("wharfinger heal --digest {digest}{}; {pushed}", self.options.config)
+            }
             _ => pushed,
         }
     }
@@ -292,7 +296,9 @@ fn incident(verdicts: &[Verdict]) -> Option<String> {
     };
     let causes: Vec<&str> = verdicts.iter().map(|verdict| verdict.text.as_str()).collect();
     let since = match &first.since {
-        Some(since) => format!("It is so since {since} at the earliest, when what stands in the store was written"),
+        Some(since) => {
+            format!("It is so since {since} at the earliest, when what stands in the store was written")
+        }
         None => "Since when is not known".to_owned(),
     };
     let intact = match first.intact.is_empty() {
@@ -300,10 +306,10 @@ fn incident(verdicts: &[Verdict]) -> Option<String> {
         false => format!("An intact copy is at {}", first.intact.join(", ")),
     };
     let intact = if first.station == Station::Store { format!(" {intact}.") } else { String::new() };
-    let others = match verdicts.iter().any(|v| v.digest.is_some() && v.station == Station::Store) {
-        true => " Other images may have the same layers.",
-        false => "",
-    };
+    let shared = verdicts.iter().find(|v| v.station == Station::Store).and_then(|v| v.digest);
+    let others = shared.map_or(String::new(), |digest| {
+        format!(" Other images may have the same layers: wharfinger impact --digest {digest}.")
+    });
     Some(format!(
         "{} {effect}. Cause: {}. {since}.{intact}{others} Being mended by: {}",
         images.join(", "),

@@ -1,6 +1,6 @@
 //! From what was read to what is wrong.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use wharfinger_oci::{Algorithm, Digest, RepositoryName, Tag};
 use wharfinger_registry::layout;
@@ -22,11 +22,11 @@ impl Graph {
         let nothing = Listed::default();
         for (name, view) in &self.views {
             let listed = census.repositories.get(name).unwrap_or(&nothing);
-            let judge = Judge { graph: self, name, view, listed, tags: self.tags_by_manifest(view) };
+            let judge = Judge::new(self, name, view, listed);
             let mut links = judge.links();
             for digest in self.needed(view, listed) {
                 judge.manifest(&digest, &mut links, &mut findings);
-                judge.note_blobs(&digest, &wrong, &mut hit);
+                judge.note_blobs(&digest, |blob| wrong.contains_key(blob), &mut hit);
             }
             judge.layers(&mut links, &mut findings);
             findings.extend(links.into_values());
@@ -34,12 +34,28 @@ impl Graph {
         for (digest, (kind, reason)) in wrong {
             let images = hit.remove(&digest).unwrap_or_default();
             // A blob that nothing needs and that is not there was deleted after it was listed.
-            if kind == Kind::BlobDamaged || !images.is_empty() {
+            if kind != Kind::BlobMissing || !images.is_empty() {
                 findings.push(Finding::new(kind, digest, reason).hitting(images));
             }
         }
         findings.sort();
         findings
+    }
+
+    /// The images that need each of these blobs or manifests.
+    pub fn users_of(&self, census: &Census, wanted: &HashSet<Digest>) -> HashMap<Digest, BTreeSet<String>> {
+        let (mut hit, nothing) = (Hit::new(), Listed::default());
+        for (name, view) in &self.views {
+            let listed = census.repositories.get(name).unwrap_or(&nothing);
+            let judge = Judge::new(self, name, view, listed);
+            for digest in self.needed(view, listed) {
+                if wanted.contains(&digest) {
+                    hit.entry(digest).or_default().extend(judge.images(&digest));
+                }
+                judge.note_blobs(&digest, |blob| wanted.contains(blob), &mut hit);
+            }
+        }
+        hit
     }
 
     /// What could not be read.
@@ -77,7 +93,8 @@ impl Graph {
                     wrong.insert(*digest, (Kind::BlobMissing, "its bytes are not there".to_owned()));
                 }
                 State::Damaged(reason) => drop(wrong.insert(*digest, (Kind::BlobDamaged, reason.clone()))),
-                State::Whole { .. } | State::Unknown(_) => {}
+                State::Unknown(error) => drop(wrong.insert(*digest, (Kind::Unreadable, error.clone()))),
+                State::Whole { .. } => {}
             }
         }
         for manifest in self.manifests.keys() {
@@ -118,6 +135,20 @@ struct Judge<'a> {
     view: &'a View,
     listed: &'a Listed,
     tags: HashMap<Digest, BTreeSet<&'a Tag>>,
+    /// Manifests to which something leads that is there by name.
+    reached: BTreeSet<Digest>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(graph: &'a Graph, name: &'a RepositoryName, view: &'a View, listed: &'a Listed) -> Judge<'a> {
+        let mut reached: BTreeSet<Digest> = view.tags.keys().filter_map(|tag| view.target(tag)).collect();
+        for (digest, link) in &view.revisions {
+            if let (Link::To(_), Some(Content::Manifest(node))) = (link, graph.manifests.get(digest)) {
+                reached.extend(&node.manifests);
+            }
+        }
+        Judge { graph, name, view, listed, tags: graph.tags_by_manifest(view), reached }
+    }
 }
 
 impl Judge<'_> {
@@ -134,8 +165,10 @@ impl Judge<'_> {
     fn links(&self) -> BTreeMap<Key, Finding> {
         let mut links = BTreeMap::new();
         for (key, link) in &self.view.odd {
-            if let Link::Broken(length) = link {
-                links.insert(key.clone(), self.broken(key, *length, []));
+            match link {
+                Link::Broken(length) => drop(links.insert(key.clone(), self.broken(key, *length, []))),
+                Link::Unknown(error) => drop(links.insert(key.clone(), self.unreadable(key, error, []))),
+                Link::To(_) | Link::Missing => {}
             }
         }
         for (tag, link) in &self.view.tags {
@@ -146,10 +179,17 @@ impl Judge<'_> {
                 Link::Missing if self.listed.tags.get(tag) == Some(&true) => {
                     links.insert(key.clone(), self.lost(&key, hit));
                 }
-                Link::To(_) | Link::Missing | Link::Unknown(_) => {}
+                Link::Unknown(error) => {
+                    links.insert(key.clone(), self.unreadable(&key, error, hit));
+                }
+                Link::To(_) | Link::Missing => {}
             }
         }
         links
+    }
+
+    fn unreadable(&self, key: &Key, error: &str, images: impl IntoIterator<Item = String>) -> Finding {
+        Finding::new(Kind::Unreadable, key, error).within(self.name).hitting(images)
     }
 
     fn broken(&self, key: &Key, length: usize, images: impl IntoIterator<Item = String>) -> Finding {
@@ -171,12 +211,15 @@ impl Judge<'_> {
         };
         let key = layout::revision_link(self.name, digest);
         match self.view.revisions.get(digest) {
-            // A tag needs it, or an index does: the listing alone may show what is gone.
-            Some(Link::Missing) if self.listed.revisions.contains(digest) => {
+            // Neither a tag nor an index leads to it: the listing alone shows what may be gone.
+            Some(Link::Missing) if !self.reached.contains(digest) => {
                 links.insert(key.clone(), self.lost(&key, self.images(digest)));
             }
             Some(Link::Missing) => {
                 findings.push(find(Kind::ManifestUnlinked, "the repository has no revision link to it"));
+            }
+            Some(Link::Unknown(error)) => {
+                links.insert(key.clone(), self.unreadable(&key, error, self.images(digest)));
             }
             Some(link) => {
                 if let Some(length) = broken_length(link, digest) {
@@ -191,18 +234,19 @@ impl Judge<'_> {
             }
             Some(Content::Damaged(reason)) => findings.push(find(Kind::ManifestDamaged, reason)),
             Some(Content::Unreadable(reason)) => findings.push(find(Kind::ManifestUnreadable, reason)),
+            Some(Content::Unknown(error)) => findings.push(find(Kind::Unreadable, error)),
             _ => {}
         }
     }
 
-    /// Notes which images need the blobs in which something is wrong.
-    fn note_blobs(&self, manifest: &Digest, wrong: &BTreeMap<Digest, (Kind, String)>, hit: &mut Hit) {
+    /// Notes which images need the blobs that are asked for.
+    fn note_blobs(&self, manifest: &Digest, asked_for: impl Fn(&Digest) -> bool, hit: &mut Hit) {
         for (digest, _) in self.graph.blobs_of(manifest) {
             let target = match self.view.layers.get(&digest) {
                 Some(Link::To(target)) => *target,
                 _ => digest,
             };
-            if wrong.contains_key(&target) {
+            if asked_for(&target) {
                 hit.entry(target).or_default().extend(self.images(manifest));
             }
         }
@@ -214,16 +258,21 @@ impl Judge<'_> {
         for manifest in self.graph.needed(self.view, self.listed) {
             for (digest, _) in self.graph.blobs_of(&manifest) {
                 let link = self.view.layers.get(&digest);
-                if link.is_some_and(|link| *link == Link::Missing || broken_length(link, &digest).is_some()) {
+                let doubtful = |link: &Link| {
+                    matches!(link, Link::Missing | Link::Unknown(_)) || broken_length(link, &digest).is_some()
+                };
+                if link.is_some_and(doubtful) {
                     hit.entry(digest).or_default().extend(self.images(&manifest));
                 }
             }
         }
         for (digest, images) in hit {
-            let length = self.view.layers.get(&digest).and_then(|link| broken_length(link, &digest));
-            if let Some(length) = length {
-                let key = layout::layer_link(self.name, &digest);
+            let link = self.view.layers.get(&digest);
+            let key = layout::layer_link(self.name, &digest);
+            if let Some(length) = link.and_then(|link| broken_length(link, &digest)) {
                 links.insert(key.clone(), self.broken(&key, length, images));
+            } else if let Some(Link::Unknown(error)) = link {
+                links.insert(key.clone(), self.unreadable(&key, error, images));
             } else {
                 let reason = "the repository has no layer link to it";
                 let finding = Finding::new(Kind::BlobUnlinked, digest, reason);

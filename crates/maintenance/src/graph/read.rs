@@ -5,10 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use wharfinger_oci::manifest::MAX_MANIFEST_SIZE;
 use wharfinger_oci::{Digest, Manifest, ManifestError};
+use wharfinger_registry::blob::chunk_index::ChunkIndex;
 use wharfinger_registry::layout;
 use wharfinger_store::{Key, Piece, Store, StoreError, StoreErrorKind, Structure};
 
 use super::{Blob, Content, Form, Link, Node, State};
+use crate::prove::{Pace, Unproved, whole};
 
 /// A link is a digest as text; anything much longer is none.
 const MAX_LINK: usize = 256;
@@ -28,7 +30,7 @@ pub(crate) async fn link(store: &dyn Store, key: &Key) -> Link {
     }
 }
 
-pub(super) async fn manifest(store: &dyn Store, digest: &Digest) -> Content {
+pub(crate) async fn manifest(store: &dyn Store, digest: &Digest) -> Content {
     content(digest, store.get(&layout::blob_data(digest), MAX_MANIFEST_SIZE).await).0
 }
 
@@ -89,6 +91,23 @@ pub(crate) async fn blob(store: &dyn Store, digest: &Digest) -> Blob {
         Err(error) => (0, State::Unknown(error.to_string())),
     };
     Blob { form: Some(form), size, state }
+}
+
+/// Reads a blob whole; its chunk index where it is what its digest says.
+pub(crate) async fn proved(store: &dyn Store, digest: &Digest, pace: &Pace) -> Result<ChunkIndex, State> {
+    let key = layout::blob_data(digest);
+    let hashed = match store.open(&key).await {
+        Ok(object) => whole(&key, &object, digest, pace).await,
+        Err(error) => Err(Unproved::Failed(error)),
+    };
+    hashed.map_err(|unproved| match unproved {
+        Unproved::Wrong(reason) => State::Damaged(reason),
+        Unproved::Failed(error) if error.is_not_found() => State::Missing,
+        Unproved::Failed(error) if error.kind == StoreErrorKind::Invalid => {
+            State::Damaged(error.source.to_string())
+        }
+        Unproved::Failed(error) => State::Unknown(error.to_string()),
+    })
 }
 
 pub(crate) fn form(structure: Structure) -> Form {

@@ -28,6 +28,10 @@ pub enum Place {
     Session(SessionId),
     /// Descriptor of a referrer.
     Referrer(RepositoryName, Digest),
+    /// What an operator did.
+    Audit,
+    /// Record of a running server.
+    Instance(uuid::Uuid),
     /// Anything else that is ours.
     Ours,
 }
@@ -102,6 +106,12 @@ fn ours(rest: &str) -> Option<Place> {
     if let Some(rest) = rest.strip_prefix("uploads/") {
         return SessionId::parse(rest.strip_suffix("/session")?).map(Place::Session);
     }
+    if let Some(rest) = rest.strip_prefix("audit/") {
+        return rest.contains('/').then_some(Place::Audit);
+    }
+    if let Some(rest) = rest.strip_prefix("instances/") {
+        return uuid::Uuid::parse_str(rest).ok().map(Place::Instance);
+    }
     let (name, rest) = rest.strip_prefix("repositories/")?.split_once("/_referrers/")?;
     let name = RepositoryName::parse(name).ok()?;
     let mut parts = rest.rsplitn(3, '/');
@@ -119,6 +129,7 @@ mod tests {
         let name = RepositoryName::parse("library/ubuntu").unwrap();
         let tag = Tag::parse("v1.0").unwrap();
         let session = SessionId::random();
+        let id = uuid::Uuid::new_v4();
         for digest in [Digest::sha256(b"x"), Digest::of(Algorithm::Sha512, b"x")] {
             let (n, t) = (|| name.clone(), || tag.clone());
             for (key, expected) in [
@@ -130,6 +141,8 @@ mod tests {
                 (chunk_index(&digest), Place::ChunkIndex(digest)),
                 (upload_session(&session), Place::Session(session)),
                 (upload_data(&session), Place::Ours),
+                (audit_entry("2026-11-29", "210614.123456", &id), Place::Audit),
+                (instance(&id), Place::Instance(id)),
                 (referrer(&name, &Digest::sha256(b"s"), &digest), Place::Referrer(n(), digest)),
                 (
                     foreign_uploads(&name).join("1-2/hashstates/sha256/0"),

@@ -78,7 +78,15 @@ impl Known {
     pub(crate) fn learn(&mut self, action: &Action, report: Option<&Report>) {
         use State::{Absent, Present};
         let unknown = |report: Option<&Report>| {
-            matches!(report, Some(Report::Failed(Error::BlobUnknown(..) | Error::ManifestUnknown(..))))
+            matches!(
+                report,
+                Some(Report::Failed(
+                    Error::BlobUnknown(..)
+                        | Error::BlobLost(..)
+                        | Error::ManifestUnknown(..)
+                        | Error::ManifestLost(..)
+                ))
+            )
         };
         match action {
             Action::Push { repository, content, .. } | Action::Mount { to: repository, content, .. } => {
@@ -271,13 +279,14 @@ impl Known {
             // An attempt whose answer was lost has deleted it.
             (DeleteBlob { .. }, Error::BlobUnknown(..)) => true,
             (DeleteManifest { .. } | DeleteTag { .. }, Error::ManifestUnknown(..)) => true,
-            (Pull { repository, content, .. } | Stat { repository, content }, Error::BlobUnknown(..)) => {
-                scene.rot || self.link(*repository, *content) != State::Present
-            }
-            (PullManifest { repository, document }, Error::ManifestUnknown(..)) => {
+            (
+                Pull { repository, content, .. } | Stat { repository, content },
+                Error::BlobUnknown(..) | Error::BlobLost(..),
+            ) => scene.rot || self.link(*repository, *content) != State::Present,
+            (PullManifest { repository, document }, Error::ManifestUnknown(..) | Error::ManifestLost(..)) => {
                 self.manifest(*repository, *document) != State::Present
             }
-            (PullTag { repository, tag }, Error::ManifestUnknown(..)) => {
+            (PullTag { repository, tag }, Error::ManifestUnknown(..) | Error::ManifestLost(..)) => {
                 self.tag(*repository, *tag).contains(&None)
             }
             (Action::PushManifest { repository, .. }, Error::ManifestBlobUnknown { missing, .. }) => {

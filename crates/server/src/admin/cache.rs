@@ -5,8 +5,9 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wharfinger_oci::{Digest, Reference, RepositoryName};
-use wharfinger_registry::DiskCache;
+use wharfinger_registry::{DiskCache, Flushed};
 
+use super::caller::Caller;
 use super::{failure, read};
 use crate::app::{App, json};
 use crate::respond::Answer;
@@ -90,14 +91,20 @@ pub(super) async fn status(app: &App) -> Answer {
     json(StatusCode::OK, &value)
 }
 
-pub(super) async fn verify(app: &App) -> Answer {
+pub(super) async fn verify(app: &App, request: &Request<Incoming>) -> Answer {
+    let caller = Caller::of(request);
     let Some(cache) = app.registry.disk_cache() else { return without() };
     let verified = cache.verify().await;
+    if verified.dropped > 0 {
+        let result = format!("dropped {} damaged copies, {} are good", verified.dropped, verified.good);
+        caller.did(app, "cache verify", "every copy on disk", Ok(result)).await;
+    }
     let value = json!({ "good": verified.good, "bytes": verified.bytes, "dropped": verified.dropped });
     json(StatusCode::OK, &value)
 }
 
 pub(super) async fn flush(app: &App, request: Request<Incoming>) -> Answer {
+    let caller = Caller::of(&request);
     let flush: Flush = match read(request).await {
         Ok(flush) => flush,
         Err(message) => return failure(&message),
@@ -106,7 +113,11 @@ pub(super) async fn flush(app: &App, request: Request<Incoming>) -> Answer {
         Ok(digest) => digest,
         Err(error) => return failure(&format!("digest: {error}")),
     };
-    match app.registry.flush_caches(digest.as_ref(), flush.all_instances).await {
+    let flushed = app.registry.flush_caches(digest.as_ref(), flush.all_instances).await;
+    let copies = flush.digest.as_deref().unwrap_or("every copy");
+    let what = if flush.all_instances { format!("{copies}, all instances") } else { copies.to_owned() };
+    caller.did(app, "cache flush", what, flushed.as_ref().map(told).map_err(Clone::clone)).await;
+    match flushed {
         Ok(flushed) => {
             let (dropped, redis, instances) = (flushed.copies, flushed.shared, flushed.instances);
             tracing::info!(dropped, redis, instances, digest = flush.digest, "caches were flushed by hand");
@@ -114,6 +125,17 @@ pub(super) async fn flush(app: &App, request: Request<Incoming>) -> Answer {
         }
         Err(message) => failure(&message),
     }
+}
+
+fn told(flushed: &Flushed) -> String {
+    let mut text = format!("dropped {} copies", flushed.copies);
+    if let Some(names) = flushed.shared {
+        text += &format!(", {names} names in Redis");
+    }
+    if let Some(instances) = flushed.instances {
+        text += &format!(", told {instances} instances");
+    }
+    text
 }
 
 /// The images that were pulled most lately.

@@ -44,7 +44,11 @@ impl Root {
                 }
                 // Deleted since, or a socket.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                // Whoever reads it by name is told what is wrong with it.
+                Err(_) => {
+                    let name = key.as_str().to_owned();
+                    rows.push(Row { name, size: 0, modified: None, etag: None });
+                }
             }
         }
         Ok(Rows { rows, next })

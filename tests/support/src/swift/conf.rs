@@ -30,7 +30,8 @@ pub(super) fn write(plan: &Plan<'_>) {
     };
     file("rings.json", rings(plan.ports).to_string());
     file("swift.conf", swift());
-    file("container-sync-realms.conf", realms(plan.ports.proxy));
+    file("container-sync-realms.conf", realms(plan.ports.proxy, None));
+    file("internal-client.conf", internal_client(plan));
     file("proxy-server.conf", proxy(plan));
     file("account-server.conf", backend(plan, "account", plan.ports.account));
     file("container-server.conf", backend(plan, "container", plan.ports.container));
@@ -59,10 +60,24 @@ fn swift() -> String {
     )
 }
 
-fn realms(proxy: u16) -> String {
+/// The clusters that containers may be copied to: this one, and another.
+pub(super) fn realms(proxy: u16, other: Option<u16>) -> String {
+    let other = other.map(|port| format!("cluster_two = http://127.0.0.1:{port}/v1/\n")).unwrap_or_default();
     format!(
-        "[DEFAULT]\nmtime_check_interval = 10\n\
-         [tests]\nkey = realmkey\ncluster_one = http://127.0.0.1:{proxy}/v1/\n"
+        "[DEFAULT]\nmtime_check_interval = 1\n\
+         [tests]\nkey = realmkey\ncluster_one = http://127.0.0.1:{proxy}/v1/\n{other}"
+    )
+}
+
+/// What the daemon of container sync reads objects by.
+fn internal_client(plan: &Plan<'_>) -> String {
+    let memcached = plan.ports.memcached;
+    format!(
+        "{common}[pipeline:main]\npipeline = catch_errors cache symlink proxy-server\n\
+         [app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\n\
+         [filter:catch_errors]\nuse = egg:swift#catch_errors\n[filter:symlink]\nuse = egg:swift#symlink\n\
+         [filter:cache]\nuse = egg:swift#memcache\nmemcache_servers = 127.0.0.1:{memcached}\n",
+        common = common(plan, 0, "internal-client"),
     )
 }
 
@@ -84,7 +99,11 @@ fn backend(plan: &Plan<'_>, kind: &str, port: u16) -> String {
         "object" => {
             "container_update_timeout = 60\n[object-updater]\ninterval = 1\n[object-auditor]\ninterval = 1\n"
         }
-        "container" => "[container-updater]\ninterval = 1\n",
+        "container" => &format!(
+            "[container-updater]\ninterval = 1\n[container-sync]\ninterval = 1\n\
+             internal_client_conf_path = {}/internal-client.conf\n",
+            plan.home.display()
+        ),
         _ => "",
     };
     format!(

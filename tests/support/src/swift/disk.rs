@@ -26,6 +26,13 @@ fn hash_path(account: &str, container: &str, object: &str) -> PathBuf {
     ["objects", &partition.to_string(), &hex[hex.len() - 3..], &hex].iter().collect()
 }
 
+/// Where the container server keeps a listing.
+pub(super) fn container_database(cluster: &SwiftCluster, container: &str) -> PathBuf {
+    let (hex, partition) = hash_of(&format!("{}/{container}", cluster.account()));
+    let below = ["containers", &partition.to_string(), &hex[hex.len() - 3..], &hex, &format!("{hex}.db")];
+    cluster.home().join("devices").join(DEVICES[0]).join(below.iter().collect::<PathBuf>())
+}
+
 /// The newest `.data` file of a directory, unless a younger tombstone says that it is deleted.
 fn data_file(directory: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(directory).ok()?;

@@ -6,6 +6,8 @@ use serde::Serialize;
 use wharfinger_config::{CacheKind, Config, Diagnostic, StorageMode};
 use wharfinger_maintenance::adopt::survey::Survey;
 
+use crate::page::count;
+
 /// One thing that Distribution does and this does not, or not so.
 #[derive(Serialize)]
 pub(super) struct Difference {
@@ -84,13 +86,4 @@ pub(super) fn next(file: Option<&Path>, config: &Config, survey: &Survey) -> Vec
     ));
     steps.push(format!("and back at any time: wharfinger adopt {file} --back --check"));
     steps
-}
-
-/// `1 tag`, `2 tags`.
-pub(super) fn count(number: u64, what: &str) -> String {
-    let plural = match what.strip_suffix('y') {
-        Some(stem) => format!("{stem}ies"),
-        None => format!("{what}s"),
-    };
-    if number == 1 { format!("1 {what}") } else { format!("{number} {plural}") }
 }

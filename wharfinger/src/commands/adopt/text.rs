@@ -1,55 +1,15 @@
 //! The reports for people.
 
-use std::fmt::Write;
-
 use wharfinger_maintenance::adopt::back::Session;
 use wharfinger_maintenance::adopt::derive::Derived;
+use wharfinger_maintenance::adopt::memory::Memory;
 use wharfinger_maintenance::adopt::survey::Survey;
 use wharfinger_maintenance::census::Tally;
-use wharfinger_maintenance::segments::Orphans;
 
-use super::differences::count;
 use super::site::{Cluster, Site};
 use super::{Report, WayBack};
+use crate::page::{Page, count, orphan};
 use crate::units::size;
-
-/// Lines of one list; JSON has all.
-const LINES: usize = 50;
-
-/// Text that lines are added to. Writing to a `String` cannot fail.
-pub(super) struct Page(String);
-
-impl Page {
-    pub(super) fn new() -> Page {
-        Page(String::new())
-    }
-
-    pub(super) fn line(&mut self, text: impl std::fmt::Display) {
-        let _ = writeln!(self.0, "{text}");
-    }
-
-    pub(super) fn title(&mut self, text: impl std::fmt::Display) {
-        if !self.0.is_empty() {
-            self.line("");
-        }
-        self.line(text);
-    }
-
-    /// At most so many lines that a reader takes in.
-    pub(super) fn list<T: std::fmt::Display>(&mut self, items: impl ExactSizeIterator<Item = T>) {
-        let more = items.len().saturating_sub(LINES);
-        for item in items.take(LINES) {
-            self.line(format_args!("  {item}"));
-        }
-        if more > 0 {
-            self.line(format_args!("  and {more} more (--output json has all)"));
-        }
-    }
-
-    pub(super) fn finish(self) -> String {
-        self.0
-    }
-}
 
 pub(super) fn dry_run(report: &Report) -> String {
     let mut page = Page::new();
@@ -194,16 +154,6 @@ fn leftovers(page: &mut Page, survey: &Survey) {
     }
 }
 
-fn orphan(orphans: &Orphans) -> String {
-    let whose = match (&orphans.repository, &orphans.upload) {
-        (Some(repository), Some(upload)) => format!("{repository}, upload {upload}"),
-        (None, Some(session)) => format!("session {session}"),
-        _ => orphans.prefix.clone(),
-    };
-    let newest = orphans.newest.as_ref().map(|at| format!(", newest of {at}")).unwrap_or_default();
-    format!("{whose}: {}, {}{newest}", count(orphans.segments, "segment"), size(orphans.bytes))
-}
-
 /// What was derived.
 pub(super) fn adopted(place: &str, derived: &Derived) -> String {
     let mut page = Page::new();
@@ -235,6 +185,20 @@ pub(super) fn adopted(place: &str, derived: &Derived) -> String {
         page.list(derived.unknown.iter());
     }
     page.finish()
+}
+
+/// What was derived, in one line.
+pub(super) fn adopted_in_short(derived: &Derived) -> String {
+    let Derived { proved, findings, unknown, .. } = derived;
+    let (blobs, bytes) = (proved.objects, size(proved.bytes));
+    format!("proved {blobs} blobs ({bytes}); {} damaged, {} not readable", findings.len(), unknown.len())
+}
+
+/// What became of Redis, in one line.
+pub(super) fn flushed_in_short(memory: &Memory) -> String {
+    let lies = memory.lies.len();
+    let verb = if memory.flushed { "deleted" } else { "did not delete" };
+    format!("{verb} {lies} keys that were not true; {} could not be compared", memory.unknown.len())
 }
 
 /// Whether Distribution could take over.
@@ -284,18 +248,4 @@ pub(super) fn back(place: &str, report: &WayBack) -> String {
         false => "Distribution 2.8 cannot take over as it is: see above.",
     });
     page.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_lists_are_cut() {
-        let mut page = Page::new();
-        page.list(0..60);
-        let text = page.finish();
-        assert_eq!(text.lines().count(), 51);
-        assert!(text.ends_with("  and 10 more (--output json has all)\n"));
-    }
 }

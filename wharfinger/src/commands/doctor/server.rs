@@ -20,7 +20,7 @@ pub(super) struct View {
 
 /// What there is to ask of the server at a socket, from the client inwards.
 pub(super) async fn views(socket: &Path, config: &str) -> Result<Vec<View>> {
-    let status = admin_client::send(socket, Method::GET, "/v1/status", None).await?;
+    let status = admin_client::ask(socket, Method::GET, "/v1/status", None).await?;
     let view = |station| View { socket: socket.to_owned(), station, config: config.to_owned() };
     let mut views = vec![view(Station::Server)];
     if !status["cache"].is_null() {
@@ -88,7 +88,7 @@ impl Witness for View {
             "digest": digest.to_string(),
             "disk": self.station == Station::DiskCache,
         });
-        match admin_client::send(&self.socket, Method::POST, "/v1/look", Some(body)).await {
+        match admin_client::ask(&self.socket, Method::POST, "/v1/look", Some(body)).await {
             Ok(answer) => self.testimony(&answer, object),
             Err(error) => Testimony::Silent(format!("{error:#}")),
         }

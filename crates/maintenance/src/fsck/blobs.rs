@@ -1,0 +1,176 @@
+//! The stream of blobs: each is looked at, and read where that was asked for.
+
+use wharfinger_oci::Digest;
+use wharfinger_registry::blob::chunk_index::ChunkIndex;
+use wharfinger_registry::layout::{self, Place, place};
+use wharfinger_store::{Area, Result, StoreErrorKind};
+
+use super::{Options, Site, Walk};
+use crate::graph::{self, Blob, Form, Mark, State, mark};
+use crate::prove::Pace;
+use crate::{Finding, Kind, parallel, segments};
+
+/// What a read of the whole blob told.
+pub(super) enum Read {
+    /// It was not read.
+    Not,
+    /// Its digest is right; what is wrong with the chunk index beside it, if anything.
+    Right(Option<(Kind, &'static str)>),
+    /// It is not what its digest says, or could not be read.
+    Wrong,
+}
+
+impl Walk<'_> {
+    pub(super) async fn look_at_blobs(&mut self) -> Result<()> {
+        let step = if self.options.deep { "hashing blobs" } else { "looking at blobs" };
+        self.watch.begin(step, None);
+        let only = &self.options.only;
+        if !only.is_empty() {
+            let blobs = only.iter().filter(|digest| self.manifests.binary_search(&mark(digest)).is_err());
+            self.look_at(blobs.copied().collect()).await;
+            self.seen.sort_unstable();
+            return Ok(());
+        }
+        if self.options.repositories.is_none() {
+            self.look_at_listed_blobs().await?;
+        }
+        self.seen.sort_unstable();
+        let seen: Vec<Mark> = self.seen.iter().map(|(mark, _)| *mark).collect();
+        let missing = self.edges.missing_from(&seen);
+        if !self.options.is_whole() {
+            // Only what was new was listed: the others are found by the manifests that need them.
+            self.look_at_needed(&missing).await?;
+            return Ok(());
+        }
+        for mark in missing.into_iter().filter(|mark| self.manifests.binary_search(mark).is_err()) {
+            self.suspects.entry(mark).or_default();
+        }
+        Ok(())
+    }
+
+    async fn look_at_listed_blobs(&mut self) -> Result<()> {
+        let prefix = format!("{}/", layout::blobs());
+        let mut after = Some(prefix.clone());
+        while let Some(start) = after {
+            let page = self.site.inventory.rows(Area::Objects, Some(&start)).await?;
+            let all = page.rows.len();
+            let (mut below, mut wanted) = (0, Vec::new());
+            for row in page.rows.into_iter().take_while(|row| row.name.starts_with(&prefix)) {
+                below += 1;
+                let Some(Place::Blob(digest)) = place(&row.name) else { continue };
+                // A manifest was read and hashed, unless it is a large object that was pushed as a blob once.
+                let is_manifest = row.size > 0 && self.manifests.binary_search(&mark(&digest)).is_ok();
+                if is_manifest {
+                    self.seen.push((mark(&digest), row.size));
+                } else if self.options.is_new(row.modified) {
+                    wanted.push(digest);
+                }
+            }
+            after = page.next.filter(|_| below == all);
+            self.look_at(wanted).await;
+        }
+        Ok(())
+    }
+
+    /// Looks at the blobs with these marks that repositories name.
+    async fn look_at_needed(&mut self, marks: &[Mark]) -> Result<()> {
+        let names = self.edges.users_of(marks.iter().copied());
+        let wanted = marks.iter().copied().collect();
+        let (graph, _) = self.graph_of(&names, wanted).await?;
+        let digests = graph.blobs.keys().copied().collect();
+        self.look_at(digests).await;
+        self.seen.sort_unstable();
+        Ok(())
+    }
+
+    async fn look_at(&mut self, wanted: Vec<Digest>) {
+        let (site, options, pace) = (self.site, self.options, &self.pace);
+        let looked = parallel::each(wanted, options.effort.parallel, self.watch, |digest| {
+            Box::pin(async move {
+                let blob = graph::read::blob(site.registry.store(), &digest).await;
+                let read = read(site, options, pace, &digest, &blob).await;
+                (digest, blob, read)
+            })
+        });
+        for (digest, blob, read) in looked.await {
+            self.note_blob(digest, &blob, read);
+        }
+    }
+
+    fn note_blob(&mut self, digest: Digest, blob: &Blob, read: Read) {
+        let mark = mark(&digest);
+        if let Some(form) = &blob.form {
+            segments::name(form, &mut self.named);
+            if matches!(form, Form::Dynamic { recorded: None, .. }) {
+                let reason = "a listing decides what it consists of, until it is read whole once";
+                self.note(|| Finding::new(Kind::BlobUnlisted, digest, reason), Kind::BlobUnlisted);
+            }
+        }
+        if blob.state != State::Missing {
+            self.seen.push((mark, blob.size));
+            self.counts.blobs.add(blob.size);
+            if !self.edges.has(mark) {
+                self.counts.unreferenced.add(blob.size);
+            }
+        }
+        match read {
+            Read::Wrong => drop(self.miscomputed.insert(digest)),
+            Read::Right(index) => {
+                self.counts.hashed.add(blob.size);
+                match index {
+                    Some((Kind::IndexWrong, reason)) => {
+                        self.misindexed.insert(digest, reason.to_owned());
+                    }
+                    Some((kind, reason)) => self.note(|| Finding::new(kind, digest, reason), kind),
+                    None => {}
+                }
+            }
+            Read::Not => {}
+        }
+        let whole = matches!(blob.state, State::Whole { .. });
+        if !whole || self.miscomputed.contains(&digest) || self.edges.disagree(mark, blob.size) {
+            self.suspects.insert(mark, Some(digest));
+        }
+    }
+}
+
+/// Reads a blob that seems whole, where that is asked for and was not done before.
+async fn read(site: Site<'_>, options: &Options, pace: &Pace, digest: &Digest, blob: &Blob) -> Read {
+    let proven = options.proven.as_ref();
+    let whole = matches!(blob.state, State::Whole { .. });
+    if !options.deep || !whole || proven.is_some_and(|proven| proven.has(mark(digest))) {
+        return Read::Not;
+    }
+    match graph::read::proved(site.registry.store(), digest, pace).await {
+        Ok(index) => {
+            if let Some(proven) = proven {
+                proven.add(mark(digest)).await;
+            }
+            Read::Right(compare(site, digest, &index).await)
+        }
+        Err(State::Missing) => Read::Not,
+        Err(_) => Read::Wrong,
+    }
+}
+
+/// What is wrong with the chunk index that lies beside a blob.
+pub(super) async fn compare(
+    site: Site<'_>,
+    digest: &Digest,
+    right: &ChunkIndex,
+) -> Option<(Kind, &'static str)> {
+    let limit = ChunkIndex::encoded_size(right.size()) * 2 + 64;
+    match site.registry.store().get_newest(&layout::chunk_index(digest), limit).await {
+        Ok((bytes, _)) => match ChunkIndex::decode(&bytes) {
+            Some(index) if index == *right => None,
+            Some(_) => Some((Kind::IndexWrong, "its chunk index is that of other bytes")),
+            None => Some((Kind::IndexBroken, "its chunk index cannot be read as one and is taken as absent")),
+        },
+        // None is needed, or the next whole read writes it.
+        Err(error) if error.is_not_found() => None,
+        Err(error) if error.kind == StoreErrorKind::Invalid => {
+            Some((Kind::IndexBroken, "its chunk index cannot be read as one and is taken as absent"))
+        }
+        Err(_) => None,
+    }
+}

@@ -1,0 +1,94 @@
+//! The corruption matrix on a directory: each kind of object harmed in each way, told, left alone, and mended.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
+
+use std::collections::BTreeSet;
+
+use wharfinger_test_support::{Ground, Harm, Matrix, Operator, Registry, Tree};
+
+const HARMS: [Harm; 6] =
+    [Harm::Missing, Harm::Empty, Harm::Truncated, Harm::Flipped, Harm::Swapped, Harm::Unreadable];
+
+/// A registry whose log tells of harm.
+fn harmed() -> Registry {
+    let mut builder = Registry::builder();
+    for expected in
+        ["damaged", "does not hold a digest", "the request failed", "storage call failed", "broken off"]
+    {
+        builder = builder.allow_log(expected);
+    }
+    builder.start()
+}
+
+/// What the server writes by itself is not meant: its probe, its socket, marks, audit records.
+fn tree(ground: Ground<'_>) -> Tree {
+    let own =
+        ["/wharfinger/v1/probe", "/wharfinger/admin", "/wharfinger/v1/audit", "/wharfinger/v1/instances"];
+    ground.tree().filter(|name| !own.iter().any(|prefix| name.starts_with(prefix)))
+}
+
+/// Names that differ, without the sign in front; empty directories are not meant.
+fn differences(before: &Tree, after: &Tree) -> BTreeSet<String> {
+    let lines = before.differences(after);
+    lines.iter().map(|line| line[2..].to_owned()).filter(|name| !name.ends_with('/')).collect()
+}
+
+#[test]
+fn each_kind_of_harm_is_told_and_mended_from_a_backup_and_nothing_else_changes() {
+    let (backup, mut registry) = (Registry::start(), harmed());
+    let matrix = Matrix::push(&registry.api(), &backup.api(), &HARMS, false);
+    let root = registry.root().to_owned();
+    let ground = Ground::Directory(&root);
+    let well = tree(ground);
+    matrix.harm(ground);
+    // What it has in memory is right, and would be served.
+    registry.stop();
+    registry.start_again();
+    let harmed = tree(ground);
+    let operator = Operator::of(&registry.directory().join("config.yml"));
+    let from = ["--backup", backup.root().to_str().unwrap()];
+
+    let (code, report) = operator.json(&["fsck", "--deep"]);
+    assert_eq!(code, 1);
+    matrix.assert_told(&report);
+    matrix.assert_impact(&operator);
+    let (code, plan) = operator.json(&[&["heal", "--dry-run", "--deep"], &from[..]].concat());
+    assert_eq!((code, plan["dry_run"].as_bool()), (1, Some(true)));
+    assert_eq!(differences(&harmed, &tree(ground)), BTreeSet::new(), "who only looks changes nothing");
+
+    let healed = operator.run(&[&["heal", "--deep"], &from[..]].concat());
+    assert_eq!(healed.code, 1, "links that may have been deleted on purpose are left: {healed:?}");
+    let left: BTreeSet<String> =
+        differences(&well, &harmed).difference(&slashed(matrix.repaired(false))).cloned().collect();
+    assert_eq!(differences(&well, &tree(ground)), left, "{healed:?}");
+    let (_, report) = operator.json(&["fsck", "--deep"]);
+    matrix.assert_left(&report, false);
+
+    operator.run(&[&["heal", "--deep", "--relink"], &from[..]].concat());
+    let (code, report) = operator.json(&["fsck", "--deep"]);
+    assert_eq!(code, 2, "what cannot be read is all that is left");
+    matrix.assert_left(&report, true);
+    let again = tree(ground);
+    operator.run(&[&["heal", "--deep", "--relink"], &from[..]].concat());
+    assert_eq!(differences(&again, &tree(ground)), BTreeSet::new(), "a second run finds nothing to do");
+    matrix.assert_mended(&registry.api());
+}
+
+#[test]
+fn no_harm_goes_out_as_a_clean_answer() {
+    let (backup, mut registry) = (Registry::start(), harmed());
+    let matrix = Matrix::push(&registry.api(), &backup.api(), &HARMS, false);
+    let root = registry.root().to_owned();
+    matrix.harm(Ground::Directory(&root));
+    registry.stop();
+    registry.start_again();
+    matrix.assert_pulled(&registry.api());
+    // The server has seen the harm, and withholds blobs: they are offered again once they are mended.
+    let operator = Operator::of(&registry.directory().join("config.yml"));
+    let from = ["--backup", backup.root().to_str().unwrap()];
+    operator.run(&[&["heal", "--deep", "--relink"], &from[..]].concat());
+    matrix.assert_mended(&registry.api());
+}
+
+fn slashed(keys: BTreeSet<String>) -> BTreeSet<String> {
+    keys.into_iter().map(|key| format!("/{key}")).collect()
+}
