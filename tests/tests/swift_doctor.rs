@@ -83,6 +83,8 @@ fn each_part_around_swift_is_asked_and_the_one_that_lies_is_named_and_mended() {
         .set("storage.swift.chunksize", 5 * MIB)
         .start();
     let (api, image) = (registry.api(), image(1));
+    // In segments.
+    api.push_chunked("app", &image.layers[0].bytes(), 5 * MIB);
     api.push_image("app", "v1", &image);
     wharfinger(&registry, &["cache", "warm", "--image", "app:v1"], &[]).expect(0, &["4 objects"]);
     let varnish = HttpCache::start(

@@ -35,6 +35,8 @@ pub(super) struct Copy {
     pub(super) text: String,
     /// There is nothing of it, and nothing says that there has to be.
     pub(super) absent: bool,
+    /// What is wrong is the link to it.
+    pub(super) unlinked: bool,
     /// Where a tag points.
     pub(super) target: Option<Digest>,
     pub(super) size: Option<u64>,
@@ -54,6 +56,7 @@ impl Copy {
             answer,
             text: text.into(),
             absent: false,
+            unlinked: false,
             target: None,
             size: None,
             bytes: None,
@@ -120,13 +123,14 @@ async fn is_listed(store: &dyn Store, link: &Key) -> bool {
 
 /// What is wrong with the link that a repository must have to something.
 async fn link_fault(store: &dyn Store, what: &str, key: &Key, digest: &Digest) -> Result<Digest, Copy> {
+    let wrong = |text: String| Copy { unlinked: true, ..Copy::wrong(text) };
     match read::link(store, key).await {
         Link::To(target) if target == *digest || digest.algorithm() != Algorithm::Sha256 => Ok(target),
-        Link::To(target) => Err(Copy::wrong(format!("has a {what} link to another digest, {target}"))),
-        Link::Broken(length) => Err(Copy::wrong(format!("has a {what} link that {}", broken(length)))),
+        Link::To(target) => Err(wrong(format!("has a {what} link to another digest, {target}"))),
+        Link::Broken(length) => Err(wrong(format!("has a {what} link that {}", broken(length)))),
         Link::Missing => {
             let text = format!("is not linked in the repository: it has no {what} link");
-            Err(Copy { absent: true, ..Copy::wrong(text) })
+            Err(Copy { absent: true, ..wrong(text) })
         }
         Link::Unknown(error) => Err(Copy::unknown(error)),
     }

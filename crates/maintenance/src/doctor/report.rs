@@ -262,9 +262,10 @@ impl Doctor<'_> {
                 "{pushed}    # by way of a server with storage.mode adopted: this one writes nothing, and Distribution \
                  would take it for there already"
             ),
+            _ if exam.copy.unlinked => pushed,
             Some(digest) if intact => format!("wharfinger heal --digest {digest}{}", self.options.config),
             // A push that asks first would be told that it is there, until it is withheld.
-            Some(digest) if object.is_blob() && exam.copy.size.is_some() && !exam.copy.proved => {
+            Some(digest) if object.is_blob() && exam.copy.size.is_some() => {
                 format!("wharfinger heal --digest {digest}{}; {pushed}", self.options.config)
             }
             _ => pushed,
