@@ -162,7 +162,9 @@ fn lie_of_tag(copy: &Copy, station: Station, claim: &Claim) -> Option<String> {
     {
         return Some(format!("serves wrong bytes: its header says {told}, they have the digest {hashed}"));
     }
-    let told = claim.hashed.or(claim.digest)?;
+    // A target under another algorithm is only compared with a digest of that algorithm.
+    let comparable = |told: &Digest| copy.target.is_none_or(|target| target.algorithm() == told.algorithm());
+    let told = claim.hashed.filter(comparable).or(claim.digest.filter(comparable))?;
     match copy.target {
         Some(target) if target == told => None,
         Some(target) if station == Station::Front => {

@@ -20,7 +20,7 @@ use wharfinger_oci::{Algorithm, Digest, Hasher};
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a server may take until it answers, and between two pieces of a body.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An answer that came whole.
 pub(super) struct Answer {
