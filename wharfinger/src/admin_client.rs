@@ -1,7 +1,7 @@
 //! Talking to a running server through its admin socket.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use http::{HeaderValue, Method, Request};
@@ -68,6 +68,11 @@ fn socket_path(socket: &Socket) -> Result<PathBuf> {
         Some(path) => Ok(path.clone()),
         None => Ok(wiring::admin_socket(&wiring::load(socket.config.as_deref(), &[])?.config)),
     }
+}
+
+/// As [`request`], at a known socket.
+pub(crate) async fn ask(socket: &Path, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
+    send(socket.to_owned(), request_of(method, path, body)?).await
 }
 
 async fn send(path: PathBuf, request: Request<Full<Bytes>>) -> Result<Value> {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod compare;
+mod doctor;
 mod graph;
 mod status;
 
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use audit::{Audit, Reason};
 pub(crate) use compare::Compare;
+pub(crate) use doctor::Doctor;
 pub(crate) use status::Status;
 
 /// The container registry that runs its own runbook.
@@ -53,6 +55,8 @@ pub(crate) enum Command {
     Cache(Cache),
     /// Hold two sites' stores against each other: what is missing at one of them or differs, and which images that hits.
     Compare(Compare),
+    /// Walk an image and ask everybody about each part of it: who is wrong first, and what mends it.
+    Doctor(Doctor),
     /// Change how much a running server logs; it falls back by itself.
     LogLevel(LogLevel),
     /// Show on one screen how a running server is doing, or all of them.

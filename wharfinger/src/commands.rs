@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod cache;
 pub(crate) mod compare;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod fsck;
 pub(crate) mod generate;
 pub(crate) mod heal;

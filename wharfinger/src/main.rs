@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Command::Audit(arguments) => commands::audit::run(&arguments),
         Command::Cache(command) => commands::cache::run(&command),
         Command::Compare(arguments) => commands::compare::run(&arguments),
+        Command::Doctor(arguments) => commands::doctor::run(&arguments),
         Command::LogLevel(arguments) => commands::log_level::run(&arguments),
         Command::Status(arguments) => commands::status::run(&arguments),
         Command::Fsck(arguments) => commands::fsck::run(&arguments),

@@ -4,7 +4,7 @@
 //! what is damaged. [`adopt`] stands on them: what a container of Distribution holds, what is derived from it when it is
 //! taken over, and whether Distribution could take it back. [`fsck`] says what is damaged and whom that hurts, [`impact`]
 //! who uses an object, and [`heal`] puts right what an intact copy ([`copies`]) can put right. [`scrub`] reads everything
-//! again, all the time.
+//! again, all the time. [`doctor`] walks one image and asks everybody who has to do with it.
 //!
 //! Listings find candidates, reads by name decide; nothing here deletes an object.
 
@@ -13,6 +13,7 @@ pub mod audit;
 pub mod census;
 pub mod compare;
 pub mod copies;
+pub mod doctor;
 pub mod finding;
 pub mod fsck;
 pub mod graph;

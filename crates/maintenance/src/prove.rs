@@ -51,6 +51,17 @@ pub async fn hash(
     algorithm: Algorithm,
     pace: &Pace,
 ) -> Result<(Digest, ChunkIndex), StoreError> {
+    hash_and_tell(key, object, algorithm, pace, &|_| {}).await
+}
+
+/// As [`hash`]; `tell` hears of the bytes as they are read.
+pub(crate) async fn hash_and_tell(
+    key: &Key,
+    object: &Object,
+    algorithm: Algorithm,
+    pace: &Pace,
+    tell: &(dyn Fn(u64) + Sync),
+) -> Result<(Digest, ChunkIndex), StoreError> {
     let (mut hasher, mut indexer) = (Hasher::new(algorithm), ChunkIndexer::new());
     match &object.data {
         ObjectData::Bytes(bytes) => {
@@ -58,12 +69,13 @@ pub async fn hash(
             indexer.update(bytes);
             pace.spend(bytes.len() as u64).await;
         }
-        ObjectData::File(file) => return hash_file(key, file, hasher, indexer, pace).await,
+        ObjectData::File(file) => return hash_file(key, file, hasher, indexer, pace, tell).await,
         ObjectData::Remote(remote) => {
             let mut reader = remote.read(0..object.size).await?;
             while let Some(piece) = reader.next().await? {
                 hasher.update(&piece);
                 indexer.update(&piece);
+                tell(piece.len() as u64);
                 pace.spend(piece.len() as u64).await;
             }
         }
@@ -77,6 +89,7 @@ async fn hash_file(
     mut hasher: Hasher,
     mut indexer: ChunkIndexer,
     pace: &Pace,
+    tell: &(dyn Fn(u64) + Sync),
 ) -> Result<(Digest, ChunkIndex), StoreError> {
     let (mut at, mut buffer) = (0, Vec::new());
     while at < file.size() {
@@ -97,6 +110,7 @@ async fn hash_file(
         };
         (hasher, indexer, buffer) = read.map_err(|error| StoreError::io(Operation::Read, key, error))?;
         at += length as u64;
+        tell(length as u64);
         pace.spend(length as u64).await;
     }
     Ok((hasher.finish(), indexer.finish()))

@@ -90,6 +90,11 @@ impl Caches {
         (hits, self.manifests.misses() + self.small_blobs.misses())
     }
 
+    /// Whether content of that digest is here. Does not count as a use.
+    pub(crate) fn has(&self, digest: &Digest) -> bool {
+        self.manifests.peek(digest).is_some() || self.small_blobs.peek(digest).is_some()
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&self) {
         self.manifests.clear();

@@ -17,6 +17,7 @@ mod flush;
 mod hashing;
 pub mod layout;
 mod links;
+mod look;
 pub mod manifest;
 mod probe;
 mod purge;
@@ -37,6 +38,7 @@ pub use disk::{
 };
 pub use error::{Error, Result};
 pub use flush::Flushed;
+pub use look::{KeptCopy, Look};
 pub use manifest::{PulledManifest, StoredManifest};
 pub use purge::Purged;
 pub use recall::Lease;

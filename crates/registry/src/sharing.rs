@@ -77,6 +77,13 @@ impl Registry {
         }
     }
 
+    /// What Redis has of a manifest: its length, and whether it has the digest. Distrusts nothing.
+    pub(crate) async fn look_at_shared(&self, name: &RepositoryName, digest: &Digest) -> Option<(u64, bool)> {
+        let shared = self.inner.shared.as_ref()?;
+        let bytes = shared.get(Kind::Content, &content_key(name, digest), Patience::of_a_request()).await?;
+        Some((bytes.len() as u64, Digest::of(digest.algorithm(), &bytes) == *digest))
+    }
+
     /// Shares a manifest that was proved.
     pub(crate) fn share_content(&self, name: &RepositoryName, digest: &Digest, bytes: &Bytes) {
         if let Some(shared) = &self.inner.shared

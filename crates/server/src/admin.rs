@@ -2,6 +2,7 @@
 
 mod cache;
 pub mod caller;
+mod look;
 mod look_again;
 mod overview;
 
@@ -95,6 +96,7 @@ async fn answer(
         (Method::POST, "/v1/cache/flush") => cache::flush(&app, request).await,
         (Method::POST, "/v1/cache/top") => cache::top(&app, request).await,
         (Method::POST, "/v1/cache/warm") => cache::warm(&app, request).await,
+        (Method::POST, "/v1/look") => look::look(&app, request).await,
         (Method::POST, "/v1/look-again") => look_again::answer(&app, request).await,
         _ => text(StatusCode::NOT_FOUND, "no such admin endpoint\n"),
     }

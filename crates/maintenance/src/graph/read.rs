@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use wharfinger_oci::manifest::MAX_MANIFEST_SIZE;
 use wharfinger_oci::{Digest, Manifest, ManifestError};
 use wharfinger_registry::blob::chunk_index::ChunkIndex;
@@ -30,21 +31,29 @@ pub(crate) async fn link(store: &dyn Store, key: &Key) -> Link {
 }
 
 pub(crate) async fn manifest(store: &dyn Store, digest: &Digest) -> Content {
-    let bytes = match store.get(&layout::blob_data(digest), MAX_MANIFEST_SIZE).await {
+    content(digest, store.get(&layout::blob_data(digest), MAX_MANIFEST_SIZE).await).0
+}
+
+/// What the bytes of a manifest are, as a read of them ended; with the bytes where they are those of the digest.
+pub(crate) fn content(digest: &Digest, read: Result<Bytes, StoreError>) -> (Content, Option<Bytes>) {
+    let bytes = match read {
         Ok(bytes) => bytes,
-        Err(error) if error.is_not_found() => return Content::Missing,
-        Err(error) if error.kind == StoreErrorKind::Invalid => return Content::Damaged(reason(&error)),
-        Err(error) => return Content::Unknown(error.to_string()),
+        Err(error) if error.is_not_found() => return (Content::Missing, None),
+        Err(error) if error.kind == StoreErrorKind::Invalid => {
+            return (Content::Damaged(reason(&error)), None);
+        }
+        Err(error) => return (Content::Unknown(error.to_string()), None),
     };
     let found = Digest::of(digest.algorithm(), &bytes);
     if found != *digest {
-        return Content::Damaged(format!("its {} bytes have the digest {found}", bytes.len()));
+        return (Content::Damaged(format!("its {} bytes have the digest {found}", bytes.len())), None);
     }
-    match Manifest::parse_stored(&bytes) {
+    let content = match Manifest::parse_stored(&bytes) {
         Ok(manifest) => Content::Manifest(Arc::new(node(&manifest, bytes.len() as u64))),
         Err(ManifestError::Schema1) => Content::Schema1(schema1_layers(&bytes)),
         Err(error) => Content::Unreadable(error.to_string()),
-    }
+    };
+    (content, Some(bytes))
 }
 
 fn node(manifest: &Manifest, size: u64) -> Node {
@@ -57,7 +66,7 @@ fn node(manifest: &Manifest, size: u64) -> Node {
     }
 }
 
-fn schema1_layers(bytes: &[u8]) -> Vec<Digest> {
+pub(crate) fn schema1_layers(bytes: &[u8]) -> Vec<Digest> {
     let manifest: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
     let layers = manifest["fsLayers"].as_array().into_iter().flatten();
     layers.filter_map(|layer| Digest::parse(layer["blobSum"].as_str()?).ok()).collect()

@@ -79,6 +79,15 @@ impl DiskCache {
         tokio::task::spawn_blocking(hash).await.is_ok_and(|hashed| hashed.unwrap_or(false))
     }
 
+    /// The length of the copy of a digest, and whether its bytes have that digest; none where there is no copy. Drops
+    /// nothing.
+    pub(crate) async fn look(&self, digest: &Digest) -> Option<(u64, bool)> {
+        let size = self.size_of(digest)?;
+        let good = self.is_good(digest, size).await;
+        // What was dropped meanwhile is no damage.
+        self.size_of(digest).map(|_| (size, good))
+    }
+
     /// Drops every copy. Says how many there were.
     pub async fn flush(&self) -> u64 {
         let mut dropped = 0;
