@@ -47,7 +47,7 @@ fn status(registry: &Registry) -> Value {
 
 #[test]
 fn a_byte_that_changed_on_the_disk_is_found_told_and_mended_by_a_push() {
-    let builder = Registry::builder().allow_log("a blob is damaged in the store");
+    let builder = Registry::builder().allow_log("damaged in the store");
     let (registry, metrics) = scrubbing(builder, "2s");
     let api = registry.api();
     let contents: Vec<Vec<u8>> = (1..=4).map(|seed| bytes(seed, 3 << 20)).collect();
@@ -130,7 +130,7 @@ fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn a_scrub_that_only_observes_finds_damage_and_writes_nothing() {
+fn a_scrub_of_a_store_that_is_read_only_finds_damage_and_writes_nothing() {
     let mut registry = Registry::builder().set("scrub.enabled", false).start();
     let digests: Vec<Digest> =
         (1..=4).map(|seed| registry.api().push_blob("team/app", &bytes(seed, 1 << 20))).collect();
@@ -138,8 +138,8 @@ fn a_scrub_that_only_observes_finds_damage_and_writes_nothing() {
     fs::remove_dir_all(registry.root().join("wharfinger/v1/chunks")).unwrap();
     flip(&registry.blob_path(&digests[1]), 70_000);
     let before = tree(registry.root());
-    let builder = Registry::builder().root(registry.root()).set("storage.mode", "observe");
-    let builder = builder.allow_log("a blob is damaged in the store");
+    let builder = Registry::builder().root(registry.root()).set("storage.maintenance.readonly.enabled", true);
+    let builder = builder.allow_log("damaged in the store");
     let (observing, metrics) = scrubbing(builder, "2s");
     wait_until("the damage", PATIENCE, || metric(&metrics, "wharfinger_damaged_blobs ", "") == 1.0);
     wait_until("the rest", PATIENCE, || metric(&metrics, "wharfinger_scrub_blobs_total", "good") >= 6.0);

@@ -98,7 +98,6 @@ impl Registry {
     /// that the copy was written, `reason` what is wrong with it.
     pub fn mark_wrong(&self, digest: &Digest, modified: Option<SystemTime>, reason: &str) {
         let modified = modified.filter(|_| self.inner.shape.remote);
-        self.inner.caches.forget(digest);
         self.mark_damaged(digest, Damage::Read(modified), reason);
     }
 
