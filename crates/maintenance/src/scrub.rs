@@ -167,7 +167,7 @@ impl Scrub {
         let before = (self.record.worker, self.record.written);
         match self.stored().await? {
             Stored::Nothing => {}
-            Stored::Record(record) => self.record = record,
+            Stored::Record(record) => self.record = *record,
             // Somebody who knows more than we do.
             Stored::Later => return Ok(LOOK_AGAIN),
         }
@@ -336,7 +336,7 @@ impl Scrub {
     async fn beat(&mut self) -> Result<bool> {
         match self.stored().await? {
             Stored::Record(theirs) if theirs.worker != self.me => {
-                self.record = theirs;
+                self.record = *theirs;
                 return Ok(false);
             }
             Stored::Later => return Ok(false),

@@ -11,8 +11,8 @@ use wharfinger_fake_swift::{FakeSwift, Options as Cluster, Pipeline};
 use wharfinger_maintenance::scrub::{self, Host, Outcome, Progress};
 use wharfinger_oci::{Algorithm, Digest, RepositoryName};
 use wharfinger_registry::{Mode, Options, Registry, layout};
-use wharfinger_store::swift::{LargeObjects, SwiftOptions};
 use wharfinger_store::Swift;
+use wharfinger_store::swift::{LargeObjects, SwiftOptions};
 use wharfinger_swift::{Auth, Client, Container, Put, Secret};
 
 const CONTAINER: &str = "registry";

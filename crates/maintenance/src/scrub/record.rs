@@ -31,7 +31,7 @@ pub(super) struct Record {
 pub(super) enum Stored {
     /// Nothing that can be read.
     Nothing,
-    Record(Record),
+    Record(Box<Record>),
     /// A record of a later version, which is left alone.
     Later,
 }
@@ -89,7 +89,8 @@ impl Record {
         }
         match serde_json::from_slice::<Versioned>(bytes) {
             Ok(of) if of.version > VERSION => Stored::Later,
-            _ => serde_json::from_slice(bytes).map_or(Stored::Nothing, Stored::Record),
+            _ => serde_json::from_slice(bytes)
+                .map_or(Stored::Nothing, |record| Stored::Record(Box::new(record))),
         }
     }
 
@@ -177,7 +178,7 @@ mod tests {
         pass.position = Some(digest("8"));
         record.last = Some(pass.clone().ended(SystemTime::now(), DAY));
         record.pass = Some(pass);
-        assert_eq!(Record::decode(&record.encode()), Stored::Record(record.clone()));
+        assert_eq!(Record::decode(&record.encode()), Stored::Record(Box::new(record.clone())));
         record.version = VERSION + 1;
         assert_eq!(Record::decode(&record.encode()), Stored::Later);
         assert_eq!(Record::decode(b"{}"), Stored::Nothing);
