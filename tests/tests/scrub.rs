@@ -48,7 +48,7 @@ fn status(registry: &Registry) -> Value {
 #[test]
 fn a_byte_that_changed_on_the_disk_is_found_told_and_mended_by_a_push() {
     let builder = Registry::builder().allow_log("damaged in the store");
-    let (registry, metrics) = scrubbing(builder, "2s");
+    let (mut registry, metrics) = scrubbing(builder, "2s");
     let api = registry.api();
     let contents: Vec<Vec<u8>> = (1..=4).map(|seed| bytes(seed, 3 << 20)).collect();
     let digests: Vec<Digest> = contents.iter().map(|content| api.push_blob("team/app", content)).collect();
@@ -72,6 +72,16 @@ fn a_byte_that_changed_on_the_disk_is_found_told_and_mended_by_a_push() {
     let answer = status(&registry);
     assert_eq!((&answer["damaged_blobs"], &answer["scrub"]["elsewhere"]), (&1.into(), &false.into()));
     assert!(answer["scrub"]["last_pass"]["blobs"].as_u64().unwrap() >= 4, "{answer:#}");
+    registry.stop();
+    registry.reconfigure("scrub.period", "60s");
+    registry.start_again();
+    wait_until("a restart to find it again", PATIENCE, || {
+        metric(&metrics, "wharfinger_damaged_blobs ", "") == 1.0
+    });
+    api.head(&target).expect(404);
+    registry.stop();
+    registry.reconfigure("scrub.period", "2s");
+    registry.start_again();
     api.push_blob("team/app", &contents[2]);
     assert!(api.pull_blob("team/app", &digests[2]) == contents[2], "not mended by a push");
     assert_eq!(metric(&metrics, "wharfinger_damaged_blobs ", ""), 0.0);

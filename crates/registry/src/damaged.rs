@@ -101,6 +101,11 @@ impl Registry {
         self.mark_damaged(digest, Damage::Read(modified), reason);
     }
 
+    /// Whether a blob is known to be damaged.
+    pub fn is_withheld(&self, digest: &Digest) -> bool {
+        self.damage(digest).is_some()
+    }
+
     /// A blob was read whole and is what its digest says: it is offered, whatever was known of it before.
     pub fn mark_whole(&self, digest: &Digest) {
         if self.damage(digest).is_some() {

@@ -225,6 +225,12 @@ async fn damage_counts_when_a_second_read_finds_it_and_ends_when_the_blob_is_who
     assert_eq!(registry.damaged_count(), 1, "one was read wrong once");
     assert_eq!(here.read.lock().iter().filter(|outcome| **outcome == Outcome::Damaged).count(), 1);
     assert_eq!(here.progress.lock().last.as_ref().unwrap().tally.damaged, 1);
+    // Who starts anew does not wait for the next pass.
+    world.store.wrong.lock().insert(layout::blob_data(&world.blobs[7]), 2);
+    let (again, _, other) = world.start(WRITING);
+    sleep(Duration::from_secs(90)).await;
+    assert_eq!(again.damaged_count(), 1, "forgotten at a restart");
+    other.abort();
     sleep(PERIOD).await;
     assert_eq!(registry.damaged_count(), 0, "it is whole again");
 }
