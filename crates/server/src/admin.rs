@@ -4,6 +4,7 @@ mod cache;
 pub mod caller;
 mod look_again;
 mod overview;
+mod troubles;
 
 use std::fmt;
 use std::sync::Arc;
@@ -117,6 +118,7 @@ pub(crate) fn told(app: &App, log: &dyn LogControl) -> serde_json::Value {
         "damaged_blobs": app.registry.damaged_count(),
         "scrub": app.scrub.status(),
         "log_level": log.current(),
+        "troubles": troubles::now(app),
     })
 }
 
