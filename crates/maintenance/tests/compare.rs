@@ -15,10 +15,11 @@ use wharfinger_store::{
     Area, Delete, Durability, Inventory, Key, Memory, Result, Rows, Store, StoreError, StoreErrorKind,
 };
 
-/// A listing that lacks some names, or cannot be had.
+/// A listing that lacks some names or all entity tags, or cannot be had.
 struct Listing {
     memory: Memory,
     lost: Vec<Key>,
+    bare: bool,
     down: bool,
 }
 
@@ -34,6 +35,7 @@ impl Inventory for Listing {
         let more = rows.rows.len() > 3;
         rows.rows.truncate(3);
         rows.next = rows.rows.last().filter(|_| more).map(|row| row.name.clone());
+        rows.rows.iter_mut().filter(|_| self.bare).for_each(|row| row.etag = None);
         rows.rows.retain(|row| self.lost.iter().all(|lost| lost.as_str() != row.name));
         Ok(rows)
     }
@@ -45,6 +47,8 @@ struct Pair {
     there: Memory,
     /// Names that the listing there lacks.
     lost: Vec<Key>,
+    /// Whether that listing has no entity tags, as that of a directory.
+    bare: bool,
     app: RepositoryName,
     layer: Digest,
     manifest: Digest,
@@ -112,15 +116,16 @@ impl Pair {
         let (manifest, layer) = push_image(&here, &app, &["v1", "latest"], 1).await;
         push_image(&here, &name("other"), &["v1"], 2).await;
         copy(&here, &there).await;
-        Pair { here, there, lost: Vec::new(), app, layer, manifest }
+        Pair { here, there, lost: Vec::new(), bare: false, app, layer, manifest }
     }
 
     fn sites(&self, down: bool) -> Sites {
-        let site = |memory: &Memory, lost: &[Key], down| Site {
-            store: Arc::new(memory.clone()),
-            inventory: Arc::new(Listing { memory: memory.clone(), lost: lost.to_vec(), down }),
-        };
-        Sites { here: site(&self.here, &[], false), there: site(&self.there, &self.lost, down) }
+        let site =
+            |memory: &Memory, listing| Site { store: Arc::new(memory.clone()), inventory: Arc::new(listing) };
+        let here = Listing { memory: self.here.clone(), lost: Vec::new(), bare: false, down: false };
+        let lost = self.lost.clone();
+        let there = Listing { memory: self.there.clone(), lost, bare: self.bare, down };
+        Sites { here: site(&self.here, here), there: site(&self.there, there) }
     }
 
     /// Compares with no time to settle: everything counts.
@@ -232,6 +237,15 @@ async fn a_tag_that_leads_elsewhere_is_told_with_both_digests() {
     assert_eq!(digest(&difference.here), pair.manifest.to_string());
     assert_eq!(digest(&difference.there), second.to_string());
     assert!(report.images[0].cannot_be_pulled.is_empty(), "both sites serve an image");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_listing_has_no_entity_tags_what_a_tag_holds_is_read() {
+    let mut pair = Pair::new().await;
+    pair.bare = true;
+    assert!(pair.compare().await.is_same());
+    put(&pair.there, &layout::tag_current(&pair.app, &tag("v1")), Digest::sha256(b"x").to_string()).await;
+    assert_eq!(told(&pair.compare().await), [(Kind::Differs, Object::Tag, vec!["team/app:v1"])]);
 }
 
 #[tokio::test(start_paused = true)]
