@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
-use wharfinger_test_support::{Api, Client, Registry, free_port, wharfinger_binary};
+use wharfinger_test_support::{Api, Authority, Client, Registry, free_port, wait_until, wharfinger_binary};
 
 /// Written by `cargo xtask bench`, so it may be missing.
 const MEASURED: &str = "reference/benchmarks.md";
@@ -72,11 +73,16 @@ fn the_command_reference_is_current() {
 fn every_metric_stands_in_the_reference() {
     let port = free_port();
     let _registry = Registry::builder()
+        .tls(&Authority::new())
         .set("http.debug.addr", format!("127.0.0.1:{port}"))
         .set("http.debug.prometheus.enabled", true)
         .set("health.tcp", serde_json::json!([{ "addr": format!("127.0.0.1:{port}") }]))
         .start();
-    let text = Api::new(Client::plain(port)).get("/metrics").expect(200).text();
+    let metrics = Api::new(Client::plain(port));
+    let scrape = || metrics.get("/metrics").expect(200).text();
+    // Not there before the first probe has ended.
+    wait_until("a probe", Duration::from_secs(10), || scrape().contains("wharfinger_store_healthy"));
+    let text = scrape();
     let counted = |line: &str| {
         let (name, kind) = line.split_once(' ').unwrap();
         if kind == "counter" { format!("{name}_total") } else { name.to_owned() }

@@ -222,6 +222,17 @@ fn the_package_says_what_it_replaces_and_brings_the_front() {
     for file in ["wharfinger.conf", "proxy.conf", "one-registry.conf", "one-writer.conf"] {
         assert!(work.path().join("usr/share/doc/wharfinger/examples/nginx").join(file).exists(), "{file}");
     }
+    // Every page that an alert links to is where the link says.
+    let rules = work.path().join("usr/share/wharfinger/prometheus/wharfinger.rules.yml");
+    let rules = fs::read_to_string(rules).unwrap();
+    let links: Vec<&str> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("runbook_url: file:///")).collect();
+    assert!(links.len() > 10, "{links:?}");
+    for link in links {
+        assert!(work.path().join(link).is_file(), "{link}");
+    }
+    let dashboard = fs::read(work.path().join("usr/share/wharfinger/grafana/wharfinger.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&dashboard).unwrap()["title"], "Wharfinger");
     for file in ["varnish.vcl", "nginx.conf", "traffic-server/remap.config", "traffic-server/cache.config"] {
         assert!(work.path().join("usr/share/doc/wharfinger/examples/caches").join(file).exists(), "{file}");
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use wharfinger_config::{Config, UploadPurging};
-use wharfinger_registry::Registry;
+use wharfinger_registry::{Purged, Registry};
 use wharfinger_server::admin::LogControl;
 use wharfinger_server::{App, health, instance};
 
@@ -52,7 +52,7 @@ pub(crate) fn start(
     }
     if config.storage.upload_purging.enabled && !config.storage.read_only {
         let purging = config.storage.upload_purging.clone();
-        tasks.push(tokio::spawn(purge_forever(app.registry.clone(), backend.clone(), purging)));
+        tasks.push(tokio::spawn(purge_forever(app.clone(), backend.clone(), purging)));
     }
     tasks
 }
@@ -76,13 +76,17 @@ async fn keep_pulls(registry: Registry) {
     }
 }
 
-async fn purge_forever(registry: Registry, backend: Backend, purging: UploadPurging) {
+async fn purge_forever(app: Arc<App>, backend: Backend, purging: UploadPurging) {
     // Instances on one store do not all begin at once.
     let spread = std::time::SystemTime::now().elapsed().unwrap_or_default().subsec_nanos();
     let jitter = Duration::from_secs(u64::from(spread ^ std::process::id()) % 3600);
     tokio::time::sleep(jitter.min(purging.interval)).await;
     loop {
-        match registry.purge_uploads(purging.age, purging.dry_run).await {
+        let swept = app.registry.purge_uploads(purging.age, purging.dry_run).await;
+        let left =
+            |purged: &Purged| (purged.kept as u64, if purging.dry_run { purged.uploads as u64 } else { 0 });
+        app.metrics.uploads_swept(swept.as_ref().ok().map(left));
+        match swept {
             Ok(purged) if purged.uploads > 0 => {
                 let uploads = purged.uploads;
                 tracing::info!(uploads, dry_run = purging.dry_run, "purged abandoned uploads");

@@ -177,7 +177,8 @@ pub(crate) struct Socket {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cache {
-    /// Show what the disk cache holds, what could be pulled from it without the store, and how Redis does.
+    /// Show what the disk cache holds, what could be pulled from it without the store, and how Redis and the caches
+    /// in front do. Exits with 1 if one of them ails.
     #[command(after_help = "Example:\n  wharfinger cache status --config /etc/wharfinger/config.yml")]
     Status {
         #[command(flatten)]
@@ -276,7 +277,7 @@ Examples:
         /// How long nothing happened; by default what the configuration says (168h).
         #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
         older_than: Option<Duration>,
-        /// Only say how many there are.
+        /// Only say how many there are; exits with 1 if there are any.
         #[arg(long)]
         dry_run: bool,
         #[command(flatten)]

@@ -48,6 +48,9 @@ async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<
     let access = wiring::access(&config)?;
     let app = Arc::new(App::new(registry, access, wiring::server_options(&config)?, metrics));
     let tls = wiring::tls(&config)?;
+    if let Some(tls) = &tls {
+        app.health.watch_certificate(tls.clone());
+    }
     let main = main_listener(&config.http.listen).await?;
     let address = describe(&main, tls.is_some());
     app.myself.listens_at(&address);

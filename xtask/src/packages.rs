@@ -34,6 +34,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("redis-server", "/usr/bin/redis-server"),
     ("groff-base", "/usr/bin/groff"),
     ("faketime", "/usr/bin/faketime"),
+    ("prometheus", "/usr/bin/promtool"),
 ];
 
 /// Installs what is missing; without root, says what to install.

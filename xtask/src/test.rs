@@ -11,6 +11,7 @@ use crate::{deny, go, packages, structure};
 /// End-to-end tests that run one after another on the whole machine, after the others.
 const HEAVY: &[&str] = &[
     "adopt",
+    "alerts",
     "conformance",
     "interop_distribution",
     "clients",

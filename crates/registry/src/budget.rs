@@ -56,6 +56,12 @@ impl Budget {
         }
     }
 
+    /// How many bytes are shared out, and of how many.
+    pub(crate) fn held(&self) -> (u64, u64) {
+        let free = u32::try_from(self.all.available_permits()).unwrap_or(u32::MAX);
+        (u64::from(self.most.saturating_sub(free)), u64::from(self.most))
+    }
+
     /// A share, if there is one at once.
     pub(crate) fn try_share(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         self.all.clone().try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()

@@ -231,6 +231,11 @@ impl Registry {
         self.inner.options.mode
     }
 
+    /// How many bytes of the byte budget are held, and how many there are.
+    pub fn buffers(&self) -> (u64, u64) {
+        self.inner.budget.held()
+    }
+
     /// Waits for a share of the byte budget; those who wait are served in turn.
     pub(crate) async fn share_of_budget(&self, bytes: u64) -> OwnedSemaphorePermit {
         self.inner.budget.share(bytes).await

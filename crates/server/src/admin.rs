@@ -5,6 +5,7 @@ pub mod caller;
 mod look;
 mod look_again;
 mod overview;
+mod troubles;
 
 use std::fmt;
 use std::sync::Arc;
@@ -119,6 +120,7 @@ pub(crate) fn told(app: &App, log: &dyn LogControl) -> serde_json::Value {
         "damaged_blobs": app.registry.damaged_count(),
         "scrub": app.scrub.status(),
         "log_level": log.current(),
+        "troubles": troubles::now(app),
     })
 }
 

@@ -44,7 +44,7 @@ fn answer(app: &App, metrics_path: Option<&str>, request: &Request<Incoming>) ->
 }
 
 fn metrics(app: &App) -> Answer {
-    let mut answer = text(StatusCode::OK, &app.metrics.encode(&app.registry, &app.health.ports, &app.scrub));
+    let mut answer = text(StatusCode::OK, &app.metrics.encode(&app.registry, &app.health, &app.scrub));
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     answer.headers_mut().insert(CONTENT_TYPE, kind);
     answer

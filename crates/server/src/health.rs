@@ -2,14 +2,15 @@
 
 pub mod tcp;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::tls::Tls;
 
 /// The outcome of the last probe.
 #[derive(Clone, Debug)]
@@ -31,6 +32,7 @@ pub struct Health {
     threshold: AtomicU64,
     /// Ports that are looked at.
     pub(crate) ports: tcp::Ports,
+    tls: OnceLock<Arc<Tls>>,
 }
 
 impl Health {
@@ -60,6 +62,16 @@ impl Health {
     /// Whether the last probe succeeded, or none has ended yet.
     pub fn store_works(&self) -> bool {
         self.probe.lock().as_ref().is_none_or(|probe| probe.error.is_none())
+    }
+
+    /// The listener's TLS, whose certificate is watched.
+    pub fn watch_certificate(&self, tls: Arc<Tls>) {
+        let _ = self.tls.set(tls);
+    }
+
+    /// Seconds until the certificate ends, less than 0 since then; `None` without TLS.
+    pub(crate) fn certificate_seconds_left(&self) -> Option<i64> {
+        self.tls.get()?.seconds_left()
     }
 
     /// Whether the last probe succeeded, and what is known of it.

@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod options;
 mod patience;
 pub mod purge;
+mod recent;
 mod record;
 mod respond;
 pub mod scrub;

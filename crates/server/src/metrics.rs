@@ -28,8 +28,14 @@
 //! | `wharfinger_scrub_bytes_total` | | their bytes |
 //! | `wharfinger_damaged_blobs` | | blobs that failed a check and are withheld |
 //! | `wharfinger_store_healthy` | | 1 if the last probe wrote, read and deleted an object |
+//! | `wharfinger_ready` | | 1 while a load balancer may send requests here |
+//! | `wharfinger_buffer_held_bytes`, `wharfinger_buffer_capacity_bytes` | | bodies in memory, and what they may take |
+//! | `wharfinger_certificate_seconds_left` | | time until the listener's certificate ends |
+//! | `wharfinger_upload_sessions` | state | sessions that the last sweep of uploads left: open, abandoned |
+//! | `wharfinger_upload_sweep_failed` | | 1 if the last sweep of uploads failed |
 
 mod disk;
+mod instance;
 mod purges;
 mod redirects;
 mod scrub;
@@ -50,10 +56,12 @@ use wharfinger_oci::{Reference, Route};
 use wharfinger_store::layer::Observer;
 use wharfinger_store::{Operation, StoreError, StoreErrorKind};
 
-use crate::health::tcp::Ports;
+use crate::health::Health;
+use crate::recent::Recent;
 use crate::scrub::Scrubbing;
 use crate::throttle::Throttle;
 use disk::DiskMetrics;
+use instance::InstanceMetrics;
 use purges::PurgeMetrics;
 pub(crate) use purges::PurgeResult;
 use redirects::RedirectMetrics;
@@ -232,7 +240,8 @@ pub struct Metrics {
     cache: Family<TypeLabel, Counter>,
     uploads_in_flight: Gauge,
     damaged: Gauge,
-    store_healthy: Gauge,
+    instance: InstanceMetrics,
+    recent: Recent,
     disk: DiskMetrics,
     shared: SharedMetrics,
     redirects: RedirectMetrics,
@@ -243,6 +252,11 @@ pub struct Metrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TypeLabel {
     r#type: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: Word,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -284,7 +298,7 @@ impl Metrics {
         };
         let uploads_in_flight = gauge("wharfinger_uploads_in_flight", "Uploads that requests are writing to");
         let damaged = gauge("wharfinger_damaged_blobs", "Blobs that failed a check and are withheld");
-        let store_healthy = gauge("wharfinger_store_healthy", "1 if the last probe of the store succeeded");
+        let instance = InstanceMetrics::new(&mut registry);
         let disk = DiskMetrics::new(&mut registry);
         let shared = SharedMetrics::new(&mut registry);
         let redirects = RedirectMetrics::new(&mut registry);
@@ -304,7 +318,8 @@ impl Metrics {
             cache,
             uploads_in_flight,
             damaged,
-            store_healthy,
+            instance,
+            recent: Recent::default(),
             disk,
             shared,
             redirects,
@@ -410,22 +425,33 @@ impl Metrics {
     }
 
     pub(crate) fn store_probed(&self, healthy: bool) {
-        self.store_healthy.set(i64::from(healthy));
+        self.instance.store_probed(healthy);
+    }
+
+    /// What a sweep of uploads left, open and abandoned; `None` where it failed.
+    pub fn uploads_swept(&self, left: Option<(u64, u64)>) {
+        self.instance.swept(left);
+    }
+
+    /// What was asked in the last seconds, for the status.
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.recent
     }
 
     /// All metrics in the OpenMetrics text format, which Prometheus reads.
     pub(crate) fn encode(
         &self,
         registry: &wharfinger_registry::Registry,
-        ports: &Ports,
+        health: &Health,
         scrub: &Scrubbing,
     ) -> String {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.uploads_in_flight.set(count(registry.uploads_in_flight()));
         self.damaged.set(count(registry.damaged_count()));
         self.disk.read(registry);
-        self.shared.read(registry, ports);
+        self.shared.read(registry, &health.ports);
         self.scrub.read(scrub);
+        self.instance.read(registry, health);
         let (hits, misses) = registry.cache_lookups();
         for (name, now) in [("Request", hits + misses), ("Hit", hits), ("Miss", misses)] {
             let counter = self.cache.get_or_create(&TypeLabel { r#type: Word(name) });

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use serde_json::Value;
 use tokio::task::JoinHandle;
 use wharfinger_oci::RepositoryName;
 
@@ -58,6 +59,16 @@ impl Purger {
     /// Starts the tasks that tell the caches.
     pub fn start(&self) -> Vec<JoinHandle<()>> {
         self.lines.iter().map(|line| tokio::spawn(line.clone().work())).collect()
+    }
+
+    /// Whether there is no cache to tell.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// How things stand with each cache.
+    pub(crate) fn told(&self) -> Value {
+        self.lines.iter().map(|line| line.told()).collect()
     }
 
     /// What the request is about to change in a repository.

@@ -92,6 +92,9 @@ impl Record {
             self.app.metrics.request_ended(Handler::of(route), &self.method, self.status, elapsed, sent);
         }
         let class = Class::of(&self.method, self.route.as_ref());
+        if self.route.is_some() {
+            self.app.metrics.recent().ended(self.started + elapsed, class, self.status, elapsed);
+        }
         self.app.metrics.class_ended(class, elapsed, self.received + sent, self.broken);
         if let Some(headers) = &self.headers {
             // As Distribution does, an answer that the client did not wait for is a 499.

@@ -1,9 +1,11 @@
 //! TLS by rustls: certificates that are replaced while connections go on.
 
+mod validity;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
@@ -130,6 +132,13 @@ impl Tls {
             }
             seen = now;
         }
+    }
+
+    /// Seconds until the certificate in use ends, less than 0 since then; `None` where it does not say when.
+    pub(crate) fn seconds_left(&self) -> Option<i64> {
+        let ends = validity::ends_at(self.current.key.load().cert.first()?)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Some(ends.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX)))
     }
 
     fn stamp(&self) -> Vec<Option<SystemTime>> {

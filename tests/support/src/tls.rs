@@ -5,6 +5,7 @@ use std::io;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -77,8 +78,19 @@ impl Authority {
 
     /// Issues a certificate for 127.0.0.1 and localhost, written into `directory`.
     pub fn issue(&self, directory: &Path) -> Identity {
+        self.issue_with(directory, |_| {})
+    }
+
+    /// As [`Authority::issue`], for a certificate that ends so far from now.
+    pub fn issue_for(&self, directory: &Path, life: Duration) -> Identity {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+        self.issue_with(directory, |params| params.not_after = rcgen::date_time_ymd(1970, 1, 1) + now + life)
+    }
+
+    fn issue_with(&self, directory: &Path, change: impl FnOnce(&mut CertificateParams)) -> Identity {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let params = CertificateParams::new(names).expect("parameters of a certificate");
+        let mut params = CertificateParams::new(names).expect("parameters of a certificate");
+        change(&mut params);
         let key = KeyPair::generate().expect("a key pair");
         let signed = params.signed_by(&key, &self.issuer).expect("a certificate");
         let identity = Identity {

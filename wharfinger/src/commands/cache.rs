@@ -15,7 +15,7 @@ pub(crate) fn run(command: &Cache) -> Result<ExitCode> {
         Cache::Status { socket, output } => {
             let status = admin_client::request(socket, Method::GET, "/v1/cache", None)?;
             print(*output, &status, show_status);
-            Ok(ExitCode::SUCCESS)
+            Ok(verdict(is_well(&status)))
         }
         Cache::Verify { socket, reason, output } => {
             let verified = admin_client::act(socket, "/v1/cache/verify", None, reason)?;
@@ -85,7 +85,19 @@ fn number(value: &Value, field: &str) -> u64 {
     value[field].as_u64().unwrap_or(0)
 }
 
+/// Whether Redis, the disk and the caches in front do what they are there for.
+fn is_well(status: &Value) -> bool {
+    let failing = |front: &Value| front["failing"] == true;
+    let fronts = !status["fronts"].as_array().into_iter().flatten().any(failing);
+    fronts && status["write_error"].is_null() && status["redis"]["state"] != "bypassed"
+}
+
 fn show_status(status: &Value) {
+    for front in status["fronts"].as_array().into_iter().flatten() {
+        let state = if front["failing"] == true { "cannot be purged" } else { "purged" };
+        let (cache, waiting) = (front["cache"].as_str().unwrap_or("?"), number(front, "waiting"));
+        println!("cache in front          {cache}: {state}, {waiting} changes wait");
+    }
     if let Some(state) = status["redis"]["state"].as_str() {
         let redis = |field| number(&status["redis"], field);
         let since = status["redis"]["bypassed_seconds"].as_u64().map(|seconds| format!(" for {seconds} s"));
@@ -98,6 +110,9 @@ fn show_status(status: &Value) {
     }
     let of = |field| number(status, field);
     println!("directory               {}", status["directory"].as_str().unwrap_or("?"));
+    if let Some(error) = status["write_error"].as_str() {
+        println!("cannot be written       {error}");
+    }
     println!("copies                  {}", of("copies"));
     let used = percent(of("bytes"), of("capacity"));
     println!("size                    {} of {} ({used} %)", size(of("bytes")), size(of("capacity")));

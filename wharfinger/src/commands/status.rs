@@ -111,11 +111,12 @@ fn one_instance(arguments: &Status) -> Result<Look> {
     Ok(Look { code, page })
 }
 
-/// Ready, its store well as far as it is known, nothing damaged.
+/// Ready, its store well as far as it is known, nothing damaged, no other trouble.
 fn is_well(status: &Value) -> bool {
     let store = &status["store"];
     let store = store["healthy"] == true || store["probe"]["status"] == "unknown";
-    status["ready"] == true && store && status["damaged_blobs"].as_u64().unwrap_or(0) == 0
+    let quiet = status["troubles"].as_array().is_none_or(Vec::is_empty);
+    status["ready"] == true && store && status["damaged_blobs"].as_u64().unwrap_or(0) == 0 && quiet
 }
 
 fn all_instances(arguments: &Status, overview: &Value) -> Result<Look> {

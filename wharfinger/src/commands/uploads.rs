@@ -45,5 +45,6 @@ pub(crate) fn run(command: &Uploads) -> Result<ExitCode> {
             println!("{verb} {} uploads older than {age}, kept {}", purged.uploads, purged.kept);
         }
     }
-    Ok(ExitCode::SUCCESS)
+    // Asked what is there, an answer other than nothing is for somebody to act on.
+    Ok(if *dry_run && purged.uploads > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }

@@ -54,8 +54,16 @@ fn tree(parts: &Parts, revision: &str) -> Result<Tree> {
         ("nginx/proxy.conf", "usr/share/doc/wharfinger/examples/nginx/proxy.conf"),
         ("nginx/one-registry.conf", "usr/share/doc/wharfinger/examples/nginx/one-registry.conf"),
         ("nginx/one-writer.conf", "usr/share/doc/wharfinger/examples/nginx/one-writer.conf"),
+        ("prometheus/wharfinger.rules.yml", "usr/share/wharfinger/prometheus/wharfinger.rules.yml"),
+        ("grafana/wharfinger.json", "usr/share/wharfinger/grafana/wharfinger.json"),
     ] {
         tree.copy(place, 0o644, &packaging(file))?;
+    }
+    // What the alerts link to.
+    for page in fs::read_dir(run::root().join("docs/runbook"))? {
+        let page = page?;
+        let place = format!("usr/share/doc/wharfinger/runbook/{}", page.file_name().to_string_lossy());
+        tree.copy(&place, 0o644, &page.path())?;
     }
     for file in CACHES {
         let place = format!("usr/share/doc/wharfinger/examples/caches/{file}");

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use wharfinger_oci::{Digest, Manifest, Reference, RepositoryName};
-use wharfinger_store::{ObjectData, Store};
+use wharfinger_store::{Delete, Durability, Key, ObjectData, Store, StoreError};
 
 use super::{DiskCache, Filling, Progress, data};
 use crate::error::{Error, Result};
@@ -48,6 +49,17 @@ pub struct Servable {
 impl DiskCache {
     fn digests(&self) -> Vec<Digest> {
         self.inner.entries.lock().iter().map(|(digest, _)| *digest).collect()
+    }
+
+    /// Whether the directory takes a file and gives it back.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub async fn try_write(&self) -> std::result::Result<(), StoreError> {
+        let (store, key) = (self.store(), Key::new("probe").join(&uuid::Uuid::new_v4().to_string()));
+        store.put(&key, Bytes::from_static(b"written to see whether it can be"), Durability::Lazy).await?;
+        store.get(&key, 64).await?;
+        store.delete(&key, Delete { prune_parents: 1 }).await.map(drop)
     }
 
     /// Reads every copy and drops what is damaged.

@@ -81,12 +81,14 @@ fn without() -> Answer {
 pub(super) async fn status(app: &App) -> Answer {
     let Some(cache) = app.registry.disk_cache() else {
         return match app.registry.shared() {
-            Some(_) => json(StatusCode::OK, &json!({ "redis": shared(app) })),
-            None => without(),
+            None if app.purger.is_idle() => without(),
+            _ => json(StatusCode::OK, &json!({ "redis": shared(app), "fronts": app.purger.told() })),
         };
     };
     let mut value = numbers(cache);
     value["redis"] = shared(app);
+    value["fronts"] = app.purger.told();
+    value["write_error"] = cache.try_write().await.err().map(|error| error.to_string()).into();
     let servable = app.registry.servable().await;
     value["recent_images"] = servable.images.into();
     value["recent_images_whole"] = servable.whole.into();

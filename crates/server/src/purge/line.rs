@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -102,6 +103,16 @@ impl Line {
     pub(super) fn is_idle(&self) -> bool {
         let queue = self.queue.lock();
         queue.changes.is_empty() && queue.again.is_empty() && !queue.busy
+    }
+
+    /// How things stand with it.
+    pub(super) fn told(&self) -> Value {
+        let failing = self.failing.load(Ordering::Relaxed);
+        let (waiting, busy) = {
+            let queue = self.queue.lock();
+            (queue.changes.len(), queue.busy)
+        };
+        json!({ "cache": self.target.to_string(), "failing": failing, "waiting": waiting + usize::from(busy) })
     }
 
     /// Tells the cache, change by change, for ever.

@@ -47,6 +47,9 @@ pub(super) fn page(status: &Value) -> String {
     screen.line("uploads in flight", &status["uploads_in_flight"]);
     let instances = &status["instances"];
     screen.line("instances", instances_line(instances["count"].as_u64(), instances["troubled"].as_u64()));
+    for trouble in status["troubles"].as_array().into_iter().flatten() {
+        screen.line("trouble", text(&trouble["text"]));
+    }
     screen.line("log level", text(&status["log_level"]));
     screen.0
 }
