@@ -15,7 +15,14 @@ const DAY: i64 = 24 * 3600;
 pub(super) fn now(app: &App) -> Vec<Value> {
     let recent = app.metrics.recent().counts(Instant::now());
     let certificate = app.health.certificate_seconds_left();
-    let found = [failing(recent), slow(recent), memory(app.registry.buffers()), certificate.and_then(ending)];
+    // Where everything is refused the status says so by itself: taken out, or without its store.
+    let in_service = app.health.is_ready() && app.health.store_works();
+    let found = [
+        failing(recent).filter(|_| in_service),
+        slow(recent),
+        memory(app.registry.buffers()),
+        certificate.and_then(ending),
+    ];
     let trouble = |(name, text): (&str, String)| json!({ "name": name, "text": text });
     found.into_iter().flatten().map(trouble).collect()
 }
