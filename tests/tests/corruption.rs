@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
 
 use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::time::Duration;
 
-use wharfinger_test_support::{Ground, Harm, Matrix, Operator, Registry, Tree};
+use wharfinger_test_support::{Ground, Harm, Matrix, Operator, Registry, Rng, Tree, pause};
 
 const HARMS: [Harm; 6] =
     [Harm::Missing, Harm::Empty, Harm::Truncated, Harm::Flipped, Harm::Swapped, Harm::Unreadable];
@@ -70,6 +72,44 @@ fn each_kind_of_harm_is_told_and_mended_from_a_backup_and_nothing_else_changes()
     let again = tree(ground);
     operator.run(&[&["heal", "--deep", "--relink"], &from[..]].concat());
     assert_eq!(differences(&again, &tree(ground)), BTreeSet::new(), "a second run finds nothing to do");
+    matrix.assert_mended(&registry.api());
+}
+
+#[test]
+fn walks_and_repairs_that_are_killed_converge() {
+    let (backup, mut registry) = (Registry::start(), harmed());
+    let harms = [Harm::Missing, Harm::Empty, Harm::Truncated, Harm::Flipped, Harm::Swapped];
+    let matrix = Matrix::push(&registry.api(), &backup.api(), &harms, false);
+    let root = registry.root().to_owned();
+    let ground = Ground::Directory(&root);
+    let well = tree(ground);
+    matrix.harm(ground);
+    registry.stop();
+    registry.start_again();
+    let harmed = tree(ground);
+    let operator = Operator::of(&registry.directory().join("config.yml"));
+    let from = ["--backup", backup.root().to_str().unwrap()];
+    let mut rng = Rng::from_environment("when the commands are killed");
+    for _ in 0..3 {
+        for arguments in [&["fsck", "--deep"][..], &[&["heal", "--deep", "--relink"], &from[..]].concat()] {
+            let mut command = operator.command(arguments);
+            let mut running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            pause(Duration::from_millis(20 + rng.below(2_500)));
+            let _ = running.kill();
+            running.wait().unwrap();
+        }
+    }
+    let healed = operator.run(&[&["heal", "--deep", "--relink"], &from[..]].concat());
+    assert_eq!(healed.code, 0, "{healed:?}");
+    let repaired = slashed(matrix.repaired(true));
+    let left: BTreeSet<String> = differences(&well, &harmed).difference(&repaired).cloned().collect();
+    // A session that heal was killed in is swept as those of clients are.
+    let mended = tree(ground)
+        .filter(|name| !name.starts_with("/wharfinger/v1/uploads") && !name.starts_with("/wharfinger/tmp"));
+    let left: BTreeSet<String> =
+        left.into_iter().filter(|name| !name.starts_with("/wharfinger/v1/uploads")).collect();
+    let well = well.filter(|name| !name.starts_with("/wharfinger/v1/uploads"));
+    assert_eq!(differences(&well, &mended), left);
     matrix.assert_mended(&registry.api());
 }
 

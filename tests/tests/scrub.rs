@@ -47,8 +47,8 @@ fn status(registry: &Registry) -> Value {
 
 #[test]
 fn a_byte_that_changed_on_the_disk_is_found_told_and_mended_by_a_push() {
-    let builder = Registry::builder().allow_log("a blob is damaged in the store");
-    let (registry, metrics) = scrubbing(builder, "2s");
+    let builder = Registry::builder().allow_log("damaged in the store");
+    let (mut registry, metrics) = scrubbing(builder, "2s");
     let api = registry.api();
     let contents: Vec<Vec<u8>> = (1..=4).map(|seed| bytes(seed, 3 << 20)).collect();
     let digests: Vec<Digest> = contents.iter().map(|content| api.push_blob("team/app", content)).collect();
@@ -72,6 +72,16 @@ fn a_byte_that_changed_on_the_disk_is_found_told_and_mended_by_a_push() {
     let answer = status(&registry);
     assert_eq!((&answer["damaged_blobs"], &answer["scrub"]["elsewhere"]), (&1.into(), &false.into()));
     assert!(answer["scrub"]["last_pass"]["blobs"].as_u64().unwrap() >= 4, "{answer:#}");
+    registry.stop();
+    registry.reconfigure("scrub.period", "60s");
+    registry.start_again();
+    wait_until("a restart to find it again", PATIENCE, || {
+        metric(&metrics, "wharfinger_damaged_blobs ", "") == 1.0
+    });
+    api.head(&target).expect(404);
+    registry.stop();
+    registry.reconfigure("scrub.period", "2s");
+    registry.start_again();
     api.push_blob("team/app", &contents[2]);
     assert!(api.pull_blob("team/app", &digests[2]) == contents[2], "not mended by a push");
     assert_eq!(metric(&metrics, "wharfinger_damaged_blobs ", ""), 0.0);
@@ -130,7 +140,7 @@ fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn a_scrub_that_only_observes_finds_damage_and_writes_nothing() {
+fn a_scrub_of_a_store_that_is_read_only_finds_damage_and_writes_nothing() {
     let mut registry = Registry::builder().set("scrub.enabled", false).start();
     let digests: Vec<Digest> =
         (1..=4).map(|seed| registry.api().push_blob("team/app", &bytes(seed, 1 << 20))).collect();
@@ -138,8 +148,8 @@ fn a_scrub_that_only_observes_finds_damage_and_writes_nothing() {
     fs::remove_dir_all(registry.root().join("wharfinger/v1/chunks")).unwrap();
     flip(&registry.blob_path(&digests[1]), 70_000);
     let before = tree(registry.root());
-    let builder = Registry::builder().root(registry.root()).set("storage.mode", "observe");
-    let builder = builder.allow_log("a blob is damaged in the store");
+    let builder = Registry::builder().root(registry.root()).set("storage.maintenance.readonly.enabled", true);
+    let builder = builder.allow_log("damaged in the store");
     let (observing, metrics) = scrubbing(builder, "2s");
     wait_until("the damage", PATIENCE, || metric(&metrics, "wharfinger_damaged_blobs ", "") == 1.0);
     wait_until("the rest", PATIENCE, || metric(&metrics, "wharfinger_scrub_blobs_total", "good") >= 6.0);

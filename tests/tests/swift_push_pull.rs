@@ -84,7 +84,8 @@ fn a_body_with_another_digest_never_becomes_an_object() {
             api.head(&format!("/v2/app/blobs/{wanted}")).expect(404);
         }
         let mut left = swift.list("wrong");
-        left.retain(|name| !name.contains("/probe/"));
+        // What the server does there by itself is not meant.
+        left.retain(|name| !name.contains("/probe/") && !name.contains("/instances/"));
         assert_eq!(left, Vec::<String>::new(), "{pipeline:?}: a refused body left something");
     }
 }

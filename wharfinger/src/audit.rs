@@ -38,21 +38,28 @@ pub(crate) struct Action<'a> {
 }
 
 impl Action<'_> {
-    /// Does it, and records how it ended: as `told`, as a failure, or by Ctrl-C.
+    /// Does it, and records how it ended: as `told`, as a failure, or by Ctrl-C. Where `told` has nothing to tell,
+    /// nothing was changed, and there is no record.
     ///
     /// # Errors
     /// Those of `work`; that it was stopped.
     pub(crate) async fn run<T>(
         self,
         work: impl Future<Output = Result<T>>,
-        told: impl FnOnce(&T) -> String,
+        told: impl FnOnce(&T) -> Option<String>,
     ) -> Result<T> {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let stopped = tokio::select! {
             done = work => {
-                let result = done.as_ref().map(told).map_err(|error| format!("{error:#}"));
-                self.record(result).await;
+                match &done {
+                    Ok(value) => {
+                        if let Some(result) = told(value) {
+                            self.record(Ok(result)).await;
+                        }
+                    }
+                    Err(error) => self.record(Err(format!("{error:#}"))).await,
+                }
                 return done;
             }
             _ = interrupt.recv() => "stopped by SIGINT",

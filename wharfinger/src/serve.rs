@@ -65,7 +65,7 @@ async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<
     let socket = wiring::admin_socket(&config);
     match Listener::unix(&socket) {
         Ok(listener) => {
-            drop(tokio::spawn(admin::serve(app.clone(), listener, log.clone(), stopping.clone())))
+            drop(tokio::spawn(admin::serve(app.clone(), listener, log.clone(), stopping.clone())));
         }
         Err(error) => tracing::warn!(socket = %socket.display(), %error, "no admin socket (admin.socket)"),
     }

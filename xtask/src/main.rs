@@ -5,6 +5,7 @@ mod deny;
 mod dist;
 mod fuzz;
 mod go;
+mod matrix;
 mod packages;
 mod run;
 mod structure;
@@ -41,6 +42,8 @@ enum Verb {
     Structure,
     /// Measure against docker-registry 2.8.2, nginx or Swift itself; write docs/reference/benchmarks.md.
     Bench(bench::Bench),
+    /// The long forms of the tests, on a quiet machine: ten million blobs, and what walks cost.
+    Matrix,
     /// Build the Debian package and the container image into target/dist.
     Dist(dist::Dist),
     /// Fuzz one target, or each in turn.
@@ -67,6 +70,7 @@ fn execute(verb: Verb) -> Result<()> {
         }
         Verb::Structure => structure::check(),
         Verb::Bench(bench) => bench.run(),
+        Verb::Matrix => matrix::matrix(),
         Verb::Dist(dist) => dist.run(),
         Verb::Fuzz(fuzz) => fuzz.run(),
     }

@@ -1,5 +1,4 @@
 //! The stores of other sites.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/common.rs"]
 mod common;

@@ -6,7 +6,7 @@
 mod read;
 mod record;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -36,7 +36,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// Names that are listed at a time.
 const PAGE: usize = 256;
 /// The longest record.
-const LARGEST: usize = 16 * 1024;
+const LARGEST: usize = 256 * 1024;
 
 /// How to scrub.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +132,8 @@ struct Scrub {
     written: Instant,
     /// Since when another's record has not changed although there is something to do.
     silent: Option<Instant>,
+    /// What is damaged by the record, and was looked at here.
+    known: HashSet<Digest>,
     /// The blobs behind a position, in order.
     candidates: VecDeque<Digest>,
     behind: Option<Digest>,
@@ -157,6 +159,7 @@ impl Scrub {
             record: Record::new(me),
             written: Instant::now(),
             silent: None,
+            known: HashSet::new(),
             candidates: VecDeque::new(),
             behind: None,
         }
@@ -167,10 +170,11 @@ impl Scrub {
         let before = (self.record.worker, self.record.written);
         match self.stored().await? {
             Stored::Nothing => {}
-            Stored::Record(record) => self.record = record,
+            Stored::Record(record) => self.record = *record,
             // Somebody who knows more than we do.
             Stored::Later => return Ok(LOOK_AGAIN),
         }
+        self.look_at_damaged().await;
         self.tell();
         let next = self.next().await?;
         if let Next::Wait(wait) = next {
@@ -192,6 +196,20 @@ impl Scrub {
         self.record.worker = self.me;
         self.write().await;
         self.work().await
+    }
+
+    /// Looks at what is damaged by the record and not known here: it was found before this process began, or by another
+    /// instance.
+    async fn look_at_damaged(&mut self) {
+        self.known.retain(|digest| self.record.damaged.contains(digest));
+        for digest in self.record.damaged.clone() {
+            if !self.registry.is_withheld(&digest) && self.known.insert(digest) {
+                let (outcome, bytes) =
+                    read::read(&self.registry, &digest, &self.pace, self.options.writes).await;
+                self.host.verified(outcome, bytes);
+                self.record.note(digest, outcome);
+            }
+        }
     }
 
     /// Reads one after another, as long as one is due and nobody else works.
@@ -280,6 +298,7 @@ impl Scrub {
         self.host.verified(outcome, bytes);
         self.candidates.pop_front();
         self.behind = Some(digest);
+        self.record.note(digest, outcome);
         let Some(pass) = &mut self.record.pass else { return };
         pass.position = Some(digest);
         match outcome {
@@ -336,7 +355,7 @@ impl Scrub {
     async fn beat(&mut self) -> Result<bool> {
         match self.stored().await? {
             Stored::Record(theirs) if theirs.worker != self.me => {
-                self.record = theirs;
+                self.record = *theirs;
                 return Ok(false);
             }
             Stored::Later => return Ok(false),

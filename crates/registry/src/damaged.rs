@@ -98,8 +98,12 @@ impl Registry {
     /// that the copy was written, `reason` what is wrong with it.
     pub fn mark_wrong(&self, digest: &Digest, modified: Option<SystemTime>, reason: &str) {
         let modified = modified.filter(|_| self.inner.shape.remote);
-        self.inner.caches.forget(digest);
         self.mark_damaged(digest, Damage::Read(modified), reason);
+    }
+
+    /// Whether a blob is known to be damaged.
+    pub fn is_withheld(&self, digest: &Digest) -> bool {
+        self.damage(digest).is_some()
     }
 
     /// A blob was read whole and is what its digest says: it is offered, whatever was known of it before.

@@ -39,6 +39,9 @@ struct Told<'a> {
     places: Places,
     /// Within how many seconds a write is in flight.
     settle: u64,
+    /// The pattern of the repositories of interest; none: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repository: Option<String>,
     #[serde(flatten)]
     report: &'a Report,
 }
@@ -96,7 +99,8 @@ async fn run_both(arguments: &Compare) -> Result<ExitCode> {
 
 fn tell(arguments: &Compare, places: Places, report: &Report) -> Result<Verdict> {
     let verdict = verdict(report);
-    let told = Told { verdict, places, settle: arguments.settle.as_secs(), report };
+    let (settle, repository) = (arguments.settle.as_secs(), arguments.repository.clone());
+    let told = Told { verdict, places, settle, repository, report };
     match arguments.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&told)?),
         Output::Text => print!("{}", text::report(&told, &arguments.with, arguments.settle)),

@@ -88,7 +88,8 @@ async fn mend(arguments: &Heal) -> Result<Told> {
                 reason: arguments.reason.reason.as_deref(),
             };
             let healing = async { Ok(heal::heal(&registry, plan, &sources, how, &progress).await) };
-            (Vec::new(), action.run(healing, |done| summary(done)).await?)
+            let told = |done: &Vec<Done>| (!done.is_empty()).then(|| summary(done));
+            (Vec::new(), action.run(healing, told).await?)
         }
     };
     progress.clear();

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::json;
-use wharfinger_registry::{Options, Registry};
+use wharfinger_registry::{Options, Purged, Registry};
 
 use crate::audit::Action;
 use crate::cli::{Output, Uploads};
@@ -30,7 +30,10 @@ pub(crate) fn run(command: &Uploads) -> Result<ExitCode> {
             what: format!("uploads older than {}", humantime::format_duration(age)),
             reason: reason.reason.as_deref(),
         };
-        action.run(purge, |purged| format!("dropped {}, kept {}", purged.uploads, purged.kept)).await
+        let told = |purged: &Purged| {
+            (purged.uploads > 0).then(|| format!("dropped {}, kept {}", purged.uploads, purged.kept))
+        };
+        action.run(purge, told).await
     })?;
     match output {
         Output::Json => {

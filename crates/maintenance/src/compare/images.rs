@@ -40,8 +40,7 @@ pub(super) async fn judge(
         users.push(found.map_err(|source| Unreachable { side, source })?);
     }
     let is_tag = |different: &&Different| different.kind == Kind::Differs;
-    let moved: HashSet<Name> =
-        different.iter().filter(is_tag).filter_map(|different| tag(different)).collect();
+    let moved: HashSet<Name> = different.iter().filter(is_tag).filter_map(tag).collect();
     let mut images: BTreeMap<Name, Image> = BTreeMap::new();
     for mut one in different {
         let expected = users.iter().find_map(|users| users.sizes.get(digest(&one.place)?).copied());
@@ -75,6 +74,7 @@ pub(super) async fn judge(
         list.push(difference(one, names));
     }
     report.images = images.into_values().collect();
+    report.images.iter_mut().for_each(|image| image.because.sort());
     report.differences.sort();
     report.in_flight.sort();
     Ok(())

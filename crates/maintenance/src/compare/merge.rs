@@ -67,7 +67,7 @@ async fn each_pair(
     sites: &Sites,
     area: Area,
     watch: &dyn Watch,
-    mut take: impl FnMut(Option<Row>, Option<Row>),
+    mut take: impl FnMut(Option<&Row>, Option<&Row>),
 ) -> Result<(), Unreachable> {
     let failed = |side| move |source: StoreError| Unreachable { side, source };
     let [mut ours, mut theirs] = Side::BOTH.map(|side| Ahead::new(sites.of(side).inventory.clone(), area));
@@ -88,7 +88,7 @@ async fn each_pair(
             right = std::mem::replace(&mut there, theirs.next().await.map_err(failed(Side::There))?);
         }
         watch.advance(1);
-        take(left, right);
+        take(left.as_ref(), right.as_ref());
     }
 }
 
@@ -133,17 +133,17 @@ fn newest(here: Option<&Row>, there: Option<&Row>) -> Option<SystemTime> {
 }
 
 impl Merged {
-    fn object(&mut self, here: Option<Row>, there: Option<Row>, options: &Options<'_>) {
-        let Some(key) = here.as_ref().or(there.as_ref()).map(|row| row.name.as_str()) else { return };
+    fn object(&mut self, here: Option<&Row>, there: Option<&Row>, options: &Options<'_>) {
+        let Some(key) = here.or(there).map(|row| row.name.as_str()) else { return };
         let place = place(key);
-        if let Some(row) = &here {
+        if let Some(row) = here {
             self.here.object(place.as_ref(), row.size);
         }
-        if let Some(row) = &there {
+        if let Some(row) = there {
             self.there.object(place.as_ref(), row.size);
         }
         let Some(place) = place.filter(|place| is_compared(place, options)) else { return };
-        let what = differs(here.as_ref(), there.as_ref());
+        let what = differs(here, there);
         let wanted = match what {
             Differs::Nothing => false,
             // Of all links only a tag's says something that its name does not.
@@ -151,19 +151,19 @@ impl Merged {
             Differs::Size | Differs::Bytes => true,
         };
         if wanted && self.has_room() {
-            let newest = newest(here.as_ref(), there.as_ref());
+            let newest = newest(here, there);
             let key = Key::new(key.to_owned());
             self.candidates.push(Candidate { key, place, other_bytes: what == Differs::Bytes, newest });
         }
     }
 
-    fn segment(&mut self, here: Option<Row>, there: Option<Row>) {
-        let what = differs(here.as_ref(), there.as_ref());
-        let Some(row) = here.as_ref().or(there.as_ref()) else { return };
-        if let Some(row) = &here {
+    fn segment(&mut self, here: Option<&Row>, there: Option<&Row>) {
+        let what = differs(here, there);
+        let Some(row) = here.or(there) else { return };
+        if let Some(row) = here {
             self.here.segments.add(row.size);
         }
-        if let Some(row) = &there {
+        if let Some(row) = there {
             self.there.segments.add(row.size);
         }
         if matches!(what, Differs::Nothing | Differs::Untold) {
@@ -175,12 +175,12 @@ impl Merged {
         }
         let group = self.groups.entry(prefix.to_owned());
         let group = group.or_insert_with(|| Group { on: [Tally::default(); 2], newest: None });
-        for (tally, row) in group.on.iter_mut().zip([&here, &there]) {
+        for (tally, row) in group.on.iter_mut().zip([here, there]) {
             if let Some(row) = row {
                 tally.add(row.size);
             }
         }
-        group.newest = group.newest.max(newest(here.as_ref(), there.as_ref()));
+        group.newest = group.newest.max(newest(here, there));
     }
 
     fn has_room(&mut self) -> bool {

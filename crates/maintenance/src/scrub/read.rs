@@ -38,7 +38,14 @@ pub(super) async fn read(registry: &Registry, digest: &Digest, pace: &Pace, writ
     for _ in 1..TIMES {
         if matches!(found, Read::Wrong { .. } | Read::Unknown(_)) {
             sleep(AGAIN).await;
-            found = once(registry, digest, pace, writes).await;
+            found = match (found, once(registry, digest, pace, writes).await) {
+                // Swift sets aside what it read and found wrong itself, and we delete no bytes.
+                (Read::Wrong { size, modified, reason }, Read::Gone) => {
+                    registry.mark_wrong(digest, modified, &format!("{reason}; it cannot be read any more"));
+                    return (Outcome::Damaged, size);
+                }
+                (_, found) => found,
+            }
         }
     }
     match found {

@@ -4,11 +4,14 @@
 //! did not for a while takes over. No clocks are compared for that. Two that take over at the same moment read the same
 //! blobs until one sees the other's record, which harms nobody.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use wharfinger_oci::{Algorithm, Digest};
+
+use super::Outcome;
 
 const VERSION: u32 = 1;
 
@@ -24,14 +27,20 @@ pub(super) struct Record {
     pub(super) pass: Option<Pass>,
     /// The last pass that came to its end.
     pub(super) last: Option<Ended>,
+    /// Blobs that were found damaged and not found whole since: who starts anew looks at these first.
+    #[serde(default)]
+    pub(super) damaged: BTreeSet<Digest>,
 }
+
+/// Damaged blobs that are kept in mind; past these the store has other problems than a list.
+const DAMAGED: usize = 1_000;
 
 /// What lies at the record's name.
 #[derive(Debug, PartialEq)]
 pub(super) enum Stored {
     /// Nothing that can be read.
     Nothing,
-    Record(Record),
+    Record(Box<Record>),
     /// A record of a later version, which is left alone.
     Later,
 }
@@ -78,7 +87,7 @@ pub struct Tally {
 
 impl Record {
     pub(super) fn new(worker: Uuid) -> Record {
-        Record { version: VERSION, worker, written: 0, pass: None, last: None }
+        Record { version: VERSION, worker, written: 0, pass: None, last: None, damaged: BTreeSet::new() }
     }
 
     /// What the bytes say.
@@ -89,13 +98,23 @@ impl Record {
         }
         match serde_json::from_slice::<Versioned>(bytes) {
             Ok(of) if of.version > VERSION => Stored::Later,
-            _ => serde_json::from_slice(bytes).map_or(Stored::Nothing, Stored::Record),
+            _ => serde_json::from_slice(bytes)
+                .map_or(Stored::Nothing, |record| Stored::Record(Box::new(record))),
         }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
         // A record has neither maps nor floats: it can always be written.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Takes what became of a blob.
+    pub(super) fn note(&mut self, digest: Digest, outcome: Outcome) {
+        match outcome {
+            Outcome::Damaged if self.damaged.len() < DAMAGED => drop(self.damaged.insert(digest)),
+            Outcome::Good | Outcome::Derived | Outcome::Gone => drop(self.damaged.remove(&digest)),
+            Outcome::Damaged | Outcome::Unreadable => {}
+        }
     }
 
     /// When the next pass begins, where none is under way.
@@ -177,7 +196,8 @@ mod tests {
         pass.position = Some(digest("8"));
         record.last = Some(pass.clone().ended(SystemTime::now(), DAY));
         record.pass = Some(pass);
-        assert_eq!(Record::decode(&record.encode()), Stored::Record(record.clone()));
+        record.note(digest("8"), Outcome::Damaged);
+        assert_eq!(Record::decode(&record.encode()), Stored::Record(Box::new(record.clone())));
         record.version = VERSION + 1;
         assert_eq!(Record::decode(&record.encode()), Stored::Later);
         assert_eq!(Record::decode(b"{}"), Stored::Nothing);

@@ -196,15 +196,22 @@ async fn who_comes_after_a_crash_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn several_instances_share_one_pass() {
-    let world = World::new(100).await;
-    let instances = [(); 3].map(|()| world.start(WRITING));
-    sleep(10 * HOUR + Duration::from_secs(180)).await;
-    // Two that begin at the same moment may both read what is due then.
-    assert!(world.total() <= BLOBS + 6, "{} reads of {BLOBS} blobs", world.total());
-    for (_, here, _) in &instances {
-        assert_eq!(here.progress.lock().last.as_ref().map(|last| last.tally.blobs), Some(BLOBS as u64));
-    }
+async fn several_instances_share_one_pass_and_one_takes_over_from_another() {
+    // Everything is due at once, and each blob takes ten seconds.
+    let options = Options { period: Duration::from_secs(1), rate: 100, writes: true };
+    let world = World::new(1000).await;
+    let instances = [(); 3].map(|()| world.start(options));
+    sleep(Duration::from_secs(300)).await;
+    // Those that begin at the same moment may read the same until they see each other's record.
+    assert!((25..=36).contains(&world.total()), "{} reads in the time of 30", world.total());
+    let working = |here: &Here| !here.progress.lock().elsewhere;
+    assert_eq!(instances.iter().filter(|(_, here, _)| working(here)).count(), 1, "more than one works");
+    let (_, _, task) = instances.iter().find(|(_, here, _)| working(here)).unwrap();
+    task.abort();
+    let before = world.total();
+    sleep(Duration::from_secs(300)).await;
+    let read = world.total() - before;
+    assert!((22..=33).contains(&read), "{read} reads in the time of 30, after one has died");
 }
 
 #[tokio::test(start_paused = true)]
@@ -218,6 +225,12 @@ async fn damage_counts_when_a_second_read_finds_it_and_ends_when_the_blob_is_who
     assert_eq!(registry.damaged_count(), 1, "one was read wrong once");
     assert_eq!(here.read.lock().iter().filter(|outcome| **outcome == Outcome::Damaged).count(), 1);
     assert_eq!(here.progress.lock().last.as_ref().unwrap().tally.damaged, 1);
+    // Who starts anew does not wait for the next pass.
+    world.store.wrong.lock().insert(layout::blob_data(&world.blobs[7]), 2);
+    let (again, _, other) = world.start(WRITING);
+    sleep(Duration::from_secs(90)).await;
+    assert_eq!(again.damaged_count(), 1, "forgotten at a restart");
+    other.abort();
     sleep(PERIOD).await;
     assert_eq!(registry.damaged_count(), 0, "it is whole again");
 }

@@ -49,15 +49,15 @@ impl Gone {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_was_read_before_a_link_was_removed_does_not_bring_it_back() {
+    #[tokio::test]
+    async fn what_was_read_before_a_link_was_removed_does_not_bring_it_back() {
         let (gone, key) = (Gone::new(Duration::from_secs(60)), Key::new("a/link"));
         let before = Instant::now();
         assert!(!gone.is_outdated(&key, before));
-        std::thread::sleep(Duration::from_millis(2));
+        tokio::time::sleep(Duration::from_millis(2)).await;
         gone.note(&key);
         assert!(gone.has(&key) && gone.is_outdated(&key, before) && gone.has(&key));
-        std::thread::sleep(Duration::from_millis(2));
+        tokio::time::sleep(Duration::from_millis(2)).await;
         assert!(!gone.is_outdated(&key, Instant::now()));
         assert!(!gone.has(&key));
     }

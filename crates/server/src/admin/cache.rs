@@ -4,6 +4,8 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use wharfinger_oci::{Digest, Reference, RepositoryName};
 use wharfinger_registry::{DiskCache, Flushed};
 
@@ -48,6 +50,7 @@ pub(super) fn shared(app: &App) -> Value {
     let mut value = json!({
         "state": if status.bypassed.is_some() { "bypassed" } else { "used" },
         "bypassed_seconds": status.bypassed.map(|time| time.as_secs()),
+        "bypassed_since": status.bypassed.and_then(|time| (OffsetDateTime::now_utc() - time).format(&Rfc3339).ok()),
         "longest_wait_ms": status.counts.longest_wait().as_secs_f64() * 1000.0,
     });
     for (name, count) in status.counts.named() {

@@ -187,18 +187,25 @@ pub(super) fn adopted(place: &str, derived: &Derived) -> String {
     page.finish()
 }
 
-/// What was derived, in one line.
-pub(super) fn adopted_in_short(derived: &Derived) -> String {
-    let Derived { proved, findings, unknown, .. } = derived;
+/// What was derived, in one line; nothing where nothing was written.
+pub(super) fn adopted_in_short(derived: &Derived) -> Option<String> {
+    let Derived { proved, referrers, catalogued, findings, unknown, .. } = derived;
+    if proved.objects == 0 && *referrers == 0 && *catalogued == 0 {
+        return None;
+    }
     let (blobs, bytes) = (proved.objects, size(proved.bytes));
-    format!("proved {blobs} blobs ({bytes}); {} damaged, {} not readable", findings.len(), unknown.len())
+    let (damaged, unknown) = (findings.len(), unknown.len());
+    Some(format!(
+        "proved {blobs} blobs ({bytes}), entered {referrers} referrers and {catalogued} repositories; \
+         {damaged} damaged, {unknown} not readable"
+    ))
 }
 
-/// What became of Redis, in one line.
-pub(super) fn flushed_in_short(memory: &Memory) -> String {
-    let lies = memory.lies.len();
-    let verb = if memory.flushed { "deleted" } else { "did not delete" };
-    format!("{verb} {lies} keys that were not true; {} could not be compared", memory.unknown.len())
+/// What became of Redis, in one line; nothing where nothing was deleted.
+pub(super) fn flushed_in_short(memory: &Memory) -> Option<String> {
+    let (lies, unknown) = (memory.lies.len(), memory.unknown.len());
+    let deleted = memory.flushed && lies > 0;
+    deleted.then(|| format!("deleted {lies} keys that were not true; {unknown} could not be compared"))
 }
 
 /// Whether Distribution could take over.

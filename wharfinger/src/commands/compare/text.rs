@@ -17,7 +17,11 @@ const REASONS: usize = 5;
 
 /// The report as text.
 pub(super) fn report(told: &Told<'_>, site: &str, settle: Duration) -> String {
-    let page = Page { told, site, settle };
+    let what = match &told.repository {
+        Some(pattern) => format!("what {pattern} needs"),
+        None => "every object that one site has".to_owned(),
+    };
+    let page = Page { told, site, settle, what };
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = page.write(&mut text);
@@ -28,6 +32,8 @@ struct Page<'a> {
     told: &'a Told<'a>,
     site: &'a str,
     settle: Duration,
+    /// What was compared.
+    what: String,
 }
 
 impl Page<'_> {
@@ -70,7 +76,8 @@ impl Page<'_> {
             let what = if sides.is_empty() {
                 "is another at each site".to_owned()
             } else {
-                format!("cannot be pulled {}", sides.join(" and "))
+                let yet = if image.in_flight { " yet" } else { "" };
+                format!("cannot be pulled {}{yet}", sides.join(" and "))
             };
             writeln!(out, "  {} {what}", image.image)?;
             for key in image.because.iter().take(REASONS) {
@@ -105,9 +112,7 @@ impl Page<'_> {
     fn verdict(&self) -> String {
         let (site, report) = (self.site, self.told.report);
         match self.told.verdict {
-            Verdict::Same => {
-                "the same: every object that one site has is at the other, with the same content".to_owned()
-            }
+            Verdict::Same => format!("the same: {} is at the other, with the same content", self.what),
             Verdict::InFlight => {
                 let count = report.in_flight.len();
                 format!("the same but for {count} objects in flight; compare again in {}", words(self.settle))
@@ -175,22 +180,24 @@ fn describe(one: &Difference) -> String {
     text.push_str(one.kind.as_str());
     for (side, seen) in [(Side::Here, &one.here), (Side::There, &one.there)] {
         if let Some(seen) = seen {
-            let _ = write!(text, "; {side} {}", AtSite(seen));
+            let _ = write!(text, "; {side} {}", AtSite(seen, one.digest.as_deref()));
         }
     }
     text
 }
 
-struct AtSite<'a>(&'a Seen);
+/// What a site has, of an object whose digest was told.
+struct AtSite<'a>(&'a Seen, Option<&'a str>);
 
 impl Display for AtSite<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Seen { size, digest, modified, damage } = self.0;
         match (damage, digest, size) {
             (Some(damage), ..) => f.write_str(damage)?,
+            (_, Some(digest), _) if self.1 == Some(digest.as_str()) => f.write_str("as it should be")?,
             (_, Some(digest), _) => f.write_str(digest)?,
             (_, _, Some(size)) => write!(f, "{size} bytes")?,
-            _ => f.write_str("it is there")?,
+            _ => f.write_str("present")?,
         }
         match modified {
             Some(modified) => write!(f, ", written {modified}"),

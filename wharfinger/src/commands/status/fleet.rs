@@ -38,7 +38,8 @@ pub(super) fn table(fleet: &Fleet) -> String {
 
 fn row(instance: &Instance) -> [String; HEADS.len()] {
     let health = &instance.health;
-    let up = (instance.written_at - instance.started).whole_seconds().max(0).unsigned_abs();
+    let last = if instance.is_silent() { instance.written_at } else { OffsetDateTime::now_utc() };
+    let up = (last - instance.started).whole_seconds().max(0).unsigned_abs();
     [
         instance.host.clone(),
         instance.address.clone(),

@@ -92,8 +92,7 @@ fn store(store: &Value) -> String {
 /// On Redis, where there is one.
 fn redis(redis: &Value) -> Option<String> {
     let state = redis["state"].as_str()?;
-    if let Some(seconds) = redis["bypassed_seconds"].as_u64() {
-        let since = clock(OffsetDateTime::now_utc(), Duration::from_secs(seconds));
+    if let Some(since) = moment(&redis["bypassed_since"]) {
         let passed = redis["bypassed"].as_u64().unwrap_or(0);
         return Some(format!("{state} since {since}, {passed} lookups went by"));
     }
@@ -128,19 +127,21 @@ fn scrub(scrub: &Value) -> String {
         (Some(blobs), Some(damaged)) => format!("{blobs} blobs read, {damaged} damaged"),
         _ => "it does not say what it found".to_owned(),
     };
-    let at = |time: &Value| {
-        let time = OffsetDateTime::parse(time.as_str()?, &Rfc3339).ok()?;
-        let now = OffsetDateTime::now_utc();
-        Some(clock(now, (now - time).try_into().unwrap_or_default()))
-    };
     let last = &scrub["last_pass"];
-    if let Some(ended) = at(&last["ended_at"]) {
+    if let Some(ended) = moment(&last["ended_at"]) {
         return format!("{ended}: {}", damaged(last));
     }
-    match at(&scrub["pass_started_at"]) {
+    match moment(&scrub["pass_started_at"]) {
         Some(started) => format!("the first runs since {started}: {}", damaged(scrub)),
         None => "-".to_owned(),
     }
+}
+
+/// A time in RFC 3339, on the clock of UTC.
+fn moment(time: &Value) -> Option<String> {
+    let time = OffsetDateTime::parse(time.as_str()?, &Rfc3339).ok()?;
+    let now = OffsetDateTime::now_utc();
+    Some(clock(now, (now - time).try_into().unwrap_or_default()))
 }
 
 /// The time so long ago on the clock of UTC, with the date where that was not today.
