@@ -200,7 +200,10 @@ fn what_distribution_wrote_is_looked_at_without_one_write() {
     let operator = operator(&registry);
     let (code, report) = operator.json(&["fsck"]);
     assert_eq!((code, &report["images"][0]["image"]), (1, &"old/short:v1".into()), "{report:#}");
-    assert_eq!(report["notes"]["blob-unlisted"], 4, "a listing decides what layers and configs are: {report:#}");
+    assert_eq!(
+        report["notes"]["blob-unlisted"], 4,
+        "a listing decides what layers and configs are: {report:#}"
+    );
     let (code, impact) = operator.json(&["impact", "--object", &lost]);
     assert_eq!((code, &impact["uses"][0]["images"]), (0, &serde_json::json!(["old/short:v1"])), "{impact:#}");
     let refused = operator.run(&["heal"]);
