@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use wharfinger_test_support::{
-    Blob, CacheProgram, CacheRules, Digest, DockerRegistry, HttpCache, Image, Pipeline, RedisServer,
-    Registry, Request, Style, SwiftCluster, Tree, wait_until, wharfinger_binary,
+    Blob, CacheProgram, CacheRules, Digest, DockerRegistry, HttpCache, Image, Pipeline, ProxyRequest,
+    RedisServer, Registry, Request, Style, SwiftCluster, Tree, wait_until, wharfinger_binary,
 };
 
 const MIB: usize = 1 << 20;
@@ -199,7 +199,7 @@ fn a_container_of_distribution_is_looked_at_without_one_write() {
     let before = Tree::of_container(swift, &container, true);
     let mark = swift.mark();
     look(&["--via", &front]).expect(0, &["all good: every layer says the same", "not asked  the server: "]);
-    let writes: Vec<_> = swift.since(mark).into_iter().filter(|request| request.is_write()).collect();
+    let writes: Vec<_> = swift.since(mark).into_iter().filter(ProxyRequest::is_write).collect();
     assert!(writes.iter().all(|request| request.path.contains("/auth/")), "{writes:?}");
     assert_eq!(before.differences(&Tree::of_container(swift, &container, true)), Vec::<String>::new());
 
@@ -222,7 +222,7 @@ fn a_container_of_distribution_is_looked_at_without_one_write() {
         "mend       docker push REGISTRY/shop/cart:v1    # by way of a server with storage.mode adopted";
     let mark = swift.mark();
     look(&[]).expect(1, &[&told, push]);
-    assert!(!swift.since(mark).iter().any(wharfinger_test_support::ProxyRequest::is_write));
+    assert!(!swift.since(mark).iter().any(ProxyRequest::is_write));
     let known = json!(format!("blobs::{digest}"));
     assert_eq!(
         redis.ask(&format!("EXISTS {}", known.as_str().unwrap())),

@@ -304,6 +304,30 @@ async fn whoever_lies_alone_is_named_with_what_mends_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_those_who_hand_on_what_is_wrong_the_innermost_is_named() {
+    let world = World::new().await;
+    let fronts = |lie: fn(&Object) -> Option<Testimony>| {
+        let fake = |name: &str| Fake {
+            name: name.into(),
+            station: Station::Front,
+            memory: world.memory.clone(),
+            lie: Box::new(lie),
+            patience: AtomicUsize::new(99),
+        };
+        ["edge", "nginx"].map(|name| Box::new(fake(name)) as Box<dyn Witness>)
+    };
+    let report = world.look(&fronts(stale), |_| {}).await;
+    assert_eq!(liars(&report), only("nginx", "tag v1"), "{report:#?}");
+    world.flip_layer().await;
+    // A registry that proves nothing hands on what it reads.
+    let handed_on = |object: &Object| {
+        about(object, Role::Layer, Testimony::Has(Claim { hashed: Some(other()), ..Claim::default() }))
+    };
+    let report = world.look(&fronts(handed_on), |_| {}).await;
+    assert_eq!(liars(&report), only("the store", "layer 2"), "{report:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lie_that_does_not_last_is_not_told() {
     let world = World::new().await;
     for lie in [stale, wrong_bytes, wrong_size, broken, lacks] {
