@@ -156,10 +156,9 @@ fn text(told: &Told) -> String {
     if repairs.is_empty() {
         page.line("Nothing is damaged: nothing to mend");
     } else if told.dry_run {
-        page.line(format_args!(
-            "{} would be mended; nothing was changed",
-            count(repairs.len() as u64, "finding")
-        ));
+        let mended = repairs.iter().filter(|repair| repair.step.is_some()).count();
+        let all = count(repairs.len() as u64, "finding");
+        page.line(format_args!("{mended} of {all} would be mended; nothing was changed"));
     } else {
         page.line(summary(&told.done));
     }
