@@ -115,7 +115,7 @@ pub async fn survey(
     }
     survey.findings = graph.judge(&census);
     // These are told with what could not be looked at.
-    survey.findings.retain(|finding| finding.kind.severity() == Severity::Damage);
+    survey.findings.retain(|finding| finding.kind.severity() != Severity::Unknown);
     survey.unknown = graph.unknown();
     survey.count(&census, &graph, container);
     survey.look_at_uploads(store, &census).await;

@@ -11,7 +11,7 @@ use crate::prove::Pace;
 use crate::{Finding, Kind, parallel, segments};
 
 /// What a read of the whole blob told.
-pub(super) enum Read {
+enum Read {
     /// It was not read.
     Not,
     /// Its digest is right; what is wrong with the chunk index beside it, if anything.
@@ -93,11 +93,11 @@ impl Walk<'_> {
             })
         });
         for (digest, blob, read) in looked.await {
-            self.note_blob(digest, &blob, read);
+            self.note_blob(digest, &blob, &read);
         }
     }
 
-    fn note_blob(&mut self, digest: Digest, blob: &Blob, read: Read) {
+    fn note_blob(&mut self, digest: Digest, blob: &Blob, read: &Read) {
         let mark = mark(&digest);
         if let Some(form) = &blob.form {
             segments::name(form, &mut self.named);
@@ -119,9 +119,9 @@ impl Walk<'_> {
                 self.counts.hashed.add(blob.size);
                 match index {
                     Some((Kind::IndexWrong, reason)) => {
-                        self.misindexed.insert(digest, reason.to_owned());
+                        self.misindexed.insert(digest, (*reason).to_owned());
                     }
-                    Some((kind, reason)) => self.note(|| Finding::new(kind, digest, reason), kind),
+                    Some((kind, reason)) => self.note(|| Finding::new(*kind, digest, reason), *kind),
                     None => {}
                 }
             }
