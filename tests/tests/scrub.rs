@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use wharfinger_test_support::{
-    Api, Builder, Client, Digest, HttpError, Registry, Request, bytes, free_port, wait_until,
+    Api, Builder, Client, Digest, HttpError, Image, Registry, Request, Style, bytes, free_port, wait_until,
     wharfinger_binary,
 };
 
@@ -43,6 +43,29 @@ fn status(registry: &Registry) -> Value {
     command.args(["status", "--output", "json", "--socket"]);
     let output = command.arg(registry.root().join("wharfinger/admin.sock")).output().unwrap();
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn what_another_site_has_is_mended_without_anybody() {
+    let other = Registry::start();
+    let peers = json!([{
+        "name": "codfw",
+        "storage": { "filesystem": { "rootdirectory": other.root().to_string_lossy() } },
+    }]);
+    let builder = Registry::builder().allow_log("damaged in the store").set("replication.peers", peers);
+    let (registry, metrics) = scrubbing(builder, "2s");
+    let image = Image::layered(Style::Oci, 7, 1, 3 << 20);
+    for api in [registry.api(), other.api()] {
+        api.push_image("team/app", "v1", &image);
+    }
+    flip(&registry.blob_path(&image.layers[0].digest), 1000);
+    wait_until("the repair", PATIENCE, || {
+        registry.log().iter().any(|line| line.text.contains("a damaged blob was mended from an intact copy"))
+    });
+    assert_eq!(registry.api().pull("team/app", "v1").digest, image.digest);
+    wait_until("nothing to be withheld", PATIENCE, || {
+        metric(&metrics, "wharfinger_damaged_blobs ", "") == 0.0
+    });
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub(crate) fn start(
     tasks.push(tokio::spawn(keep_pulls(app.registry.clone())));
     tasks.extend(app.purger.start());
     if config.scrub.enabled {
-        tasks.push(tokio::spawn(scrubbing::forever(app.clone(), config.clone())));
+        tasks.push(tokio::spawn(scrubbing::forever(app.clone(), config.clone(), backend.clone())));
     }
     if config.storage.upload_purging.enabled && !config.storage.read_only {
         let purging = config.storage.upload_purging.clone();

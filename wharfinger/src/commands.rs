@@ -11,6 +11,6 @@ pub(crate) mod generate;
 pub(crate) mod heal;
 pub(crate) mod impact;
 pub(crate) mod log_level;
-mod sources;
+pub(crate) mod sources;
 pub(crate) mod status;
 pub(crate) mod uploads;

@@ -6,6 +6,7 @@ mod background;
 mod cli;
 mod commands;
 mod logging;
+mod mending;
 mod page;
 mod progress;
 mod scrubbing;

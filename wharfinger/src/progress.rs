@@ -46,6 +46,10 @@ impl Watch for Progress {
         *self.step.lock() = Step { name: step, total, done: 0, started: Instant::now(), told: None };
     }
 
+    fn expect(&self, total: u64) {
+        self.step.lock().total = Some(total);
+    }
+
     fn advance(&self, by: u64) {
         let mut step = self.step.lock();
         step.done += by;

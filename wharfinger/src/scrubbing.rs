@@ -2,12 +2,20 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
 use wharfinger_config::{Config, StorageMode};
 use wharfinger_maintenance::scrub::{self, Host, Outcome, Progress, Tally};
+use wharfinger_oci::Digest;
 use wharfinger_server::App;
 use wharfinger_server::scrub::{Found, Scrubbed, Standing};
 
-struct Beside(Arc<App>);
+use crate::mending;
+use crate::storage::Backend;
+
+/// Damaged blobs that wait to be mended; more are found again by the next pass.
+const WAITING: usize = 1_000;
+
+struct Beside(Arc<App>, mpsc::Sender<Digest>);
 
 impl Host for Beside {
     fn store_works(&self) -> bool {
@@ -23,6 +31,11 @@ impl Host for Beside {
             Outcome::Gone => Scrubbed::Gone,
         };
         self.0.scrub.count(scrubbed, bytes);
+    }
+
+    fn damaged(&self, digest: Digest) {
+        // Nobody listens where nothing can be mended.
+        let _ = self.1.try_send(digest);
     }
 
     fn progressed(&self, progress: Progress) {
@@ -42,9 +55,15 @@ fn found(tally: &Tally) -> Found {
     Found { blobs, bytes, damaged, unreadable }
 }
 
-/// Scrubs for ever. Where the store may only be read, nothing is written.
-pub(crate) async fn forever(app: Arc<App>, config: Config) {
+/// Scrubs for ever, and mends what another site has. Where the store may only be read, nothing is written.
+pub(crate) async fn forever(app: Arc<App>, config: Config, backend: Backend) {
     let writes = config.storage.mode != StorageMode::Observe && !config.storage.read_only;
     let options = scrub::Options { period: config.scrub.period, rate: config.scrub.rate, writes };
-    scrub::run(app.registry.clone(), options, Arc::new(Beside(app))).await;
+    let (found, damaged) = mpsc::channel(WAITING);
+    let scrub = scrub::run(app.registry.clone(), options, Arc::new(Beside(app.clone(), found)));
+    if writes {
+        tokio::join!(scrub, mending::forever(app, config, backend, damaged));
+    } else {
+        scrub.await;
+    }
 }

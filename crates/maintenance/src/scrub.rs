@@ -90,6 +90,9 @@ pub trait Host: Send + Sync + 'static {
     /// Is told of each blob that was read here, and its bytes.
     fn verified(&self, outcome: Outcome, bytes: u64);
 
+    /// Is told of each blob that was found damaged, and is withheld. Must be quick.
+    fn damaged(&self, _digest: Digest) {}
+
     /// Is told how far the scrub is.
     fn progressed(&self, progress: Progress);
 
@@ -296,6 +299,9 @@ impl Scrub {
 
     fn count(&mut self, digest: Digest, outcome: Outcome, bytes: u64) {
         self.host.verified(outcome, bytes);
+        if outcome == Outcome::Damaged {
+            self.host.damaged(digest);
+        }
         self.candidates.pop_front();
         self.behind = Some(digest);
         self.record.note(digest, outcome);

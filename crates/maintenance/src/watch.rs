@@ -7,6 +7,9 @@ pub trait Watch: Send + Sync {
 
     /// So much more is done.
     fn advance(&self, by: u64);
+
+    /// There is so much to do in this step, as far as can be told by now.
+    fn expect(&self, _total: u64) {}
 }
 
 /// Nobody watches.

@@ -276,6 +276,31 @@ impl Matrix {
         }
     }
 
+    /// `doctor` says of each image that something is wrong with it, where something is that a pull of it meets.
+    #[track_caller]
+    pub fn assert_diagnosed(&self, operator: &Operator) {
+        let asked: Vec<&Cell> = self.cells.iter().filter(|cell| cell.part != Part::Session).collect();
+        // Each looks again after a while: side by side they take no longer than one.
+        let told: Vec<(i32, Value)> = std::thread::scope(|scope| {
+            let ask = |cell: &&Cell| operator.json(&["doctor", "--deep", &cell.reference()]);
+            let asking: Vec<_> = asked.iter().map(|cell| scope.spawn(move || ask(cell))).collect();
+            asking.into_iter().map(|thread| thread.join().expect("the doctor answers")).collect()
+        });
+        for (cell, (code, told)) in asked.into_iter().zip(told) {
+            let expected = match (cell.part, cell.harm) {
+                // By its name alone it is an image that is not there, or one that somebody else's link leads to.
+                (Part::TagLink, _) => code != 0,
+                (_, Harm::Unreadable) => code == 2,
+                (Part::ChunkIndex, Harm::Swapped) => code == 1,
+                (Part::ChunkIndex, _) => code <= 1,
+                _ => code == 1,
+            };
+            assert!(expected, "{:?} {:?}: {code} {told:#}", cell.part, cell.harm);
+        }
+        let (code, told) = operator.json(&["doctor", "--deep", &format!("{DECOY}:v1")]);
+        assert_eq!(code, 0, "{told:#}");
+    }
+
     /// Keys that a repair writes, those of links that may have been deleted on purpose among them.
     pub fn repaired(&self, relink: bool) -> BTreeSet<String> {
         let healed = |cell: &&Cell| match cell.expected().healed {

@@ -13,7 +13,7 @@ use wharfinger_store::layer::{Guarded, Permit};
 use crate::storage::Backend;
 
 /// Opens all of them, to be read alone.
-pub(super) fn open(config: &Config, backups: &[PathBuf]) -> Result<Vec<Source>> {
+pub(crate) fn open(config: &Config, backups: &[PathBuf]) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     if let Some(cache) = &config.cache {
         let directory = cached_copies(&cache.directory);

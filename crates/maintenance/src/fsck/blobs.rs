@@ -50,7 +50,7 @@ impl Walk<'_> {
 
     async fn look_at_listed_blobs(&mut self) -> Result<()> {
         let prefix = format!("{}/", layout::blobs());
-        let mut after = Some(prefix.clone());
+        let (mut after, mut looked) = (Some(prefix.clone()), 0);
         while let Some(start) = after {
             let page = self.site.inventory.rows(Area::Objects, Some(&start)).await?;
             let all = page.rows.len();
@@ -67,6 +67,14 @@ impl Walk<'_> {
                 }
             }
             after = page.next.filter(|_| below == all);
+            looked += wanted.len() as u64;
+            if let Some(last) = wanted.last().filter(|_| after.is_some()) {
+                // Digests are spread evenly: where the page ends tells which share of all it is.
+                let share = mark(last) as f64 / Mark::MAX as f64;
+                self.watch.expect((looked as f64 / share.max(f64::EPSILON)) as u64);
+            } else {
+                self.watch.expect(looked);
+            }
             self.look_at(wanted).await;
         }
         Ok(())
