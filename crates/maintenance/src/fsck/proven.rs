@@ -15,6 +15,8 @@ use crate::graph::Mark;
 
 /// After that a proof is no more than a memory.
 const GOOD_FOR: Duration = Duration::from_secs(24 * 3600);
+/// Of a line that was not cut.
+const DIGITS: usize = 16;
 
 /// Blobs whose digest was computed and was right.
 #[derive(Debug)]
@@ -39,7 +41,8 @@ impl Proven {
                 if let Some(lines) = text.strip_prefix(&head) {
                     // The last one may have been cut.
                     let whole = lines.rfind('\n').map_or("", |end| &lines[..end]);
-                    before.extend(whole.lines().filter_map(|line| Mark::from_str_radix(line, 16).ok()));
+                    let whole = whole.lines().filter(|line| line.len() == DIGITS);
+                    before.extend(whole.filter_map(|line| Mark::from_str_radix(line, 16).ok()));
                 }
             }
             Ok(_) => {}
