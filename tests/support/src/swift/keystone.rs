@@ -104,7 +104,8 @@ impl Keystone {
             &format!(
                 "[DEFAULT]\nuse_stderr = true\n[database]\nconnection = sqlite:///{home}/keystone.db\n\
                  [token]\nprovider = fernet\nexpiration = {token_life}\n\
-                 [fernet_tokens]\nkey_repository = {home}/keys\n[identity]\npassword_hash_rounds = 4\n\
+                 [fernet_tokens]\nkey_repository = {home}/keys\n\
+                 [fernet_receipts]\nkey_repository = {home}/keys\n[identity]\npassword_hash_rounds = 4\n\
                  [cache]\nenabled = false\n"
             ),
         );
