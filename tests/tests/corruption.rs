@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
-use wharfinger_test_support::{
-    Digest, Ground, Harm, Image, Matrix, Operator, Registry, Rng, Tree, pause,
-};
+use wharfinger_test_support::{Digest, Ground, Harm, Image, Matrix, Operator, Registry, Rng, Tree, pause};
 
 const HARMS: [Harm; 6] =
     [Harm::Missing, Harm::Empty, Harm::Truncated, Harm::Flipped, Harm::Swapped, Harm::Unreadable];
@@ -85,17 +83,23 @@ fn records_that_cannot_be_read_are_of_note_and_hurt_nobody() {
     registry.api().push_image("app", "v1", &subject);
     let operator = Operator::of(&registry.directory().join("config.yml"));
     let root = registry.root();
-    let audit = root.join("wharfinger/v1/audit/2026-11-29/210614.123456-6f1c9d3e-8a2e-4d0e-9f5e-3a1f7c2b9d10");
+    let audit =
+        root.join("wharfinger/v1/audit/2026-11-29/210614.123456-6f1c9d3e-8a2e-4d0e-9f5e-3a1f7c2b9d10");
     let hex = subject.digest.hex();
     let stale = Digest::sha256(b"gone").hex();
-    let referrer = root.join(format!("wharfinger/v1/repositories/app/_referrers/sha256/{hex}/sha256/{stale}"));
+    let referrer =
+        root.join(format!("wharfinger/v1/repositories/app/_referrers/sha256/{hex}/sha256/{stale}"));
     for file in [&audit, &referrer] {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, b"{").unwrap();
     }
     let (code, report) = operator.json(&["fsck", "--deep"]);
     let notes = &report["notes"];
-    assert_eq!((code, &notes["audit-broken"], &notes["referrer-stale"]), (0, &1.into(), &1.into()), "{report:#}");
+    assert_eq!(
+        (code, &notes["audit-broken"], &notes["referrer-stale"]),
+        (0, &1.into(), &1.into()),
+        "{report:#}"
+    );
     let (code, healed) = operator.json(&["heal", "--deep"]);
     assert_eq!((code, &healed["done"]), (0, &serde_json::json!([])), "{healed:#}");
     assert_eq!(registry.api().pull("app", "v1").digest, subject.digest);
