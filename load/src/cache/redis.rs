@@ -15,7 +15,7 @@ use crate::children::Running;
 use crate::content::Corpus;
 use crate::figure::{Figure, Figures};
 use crate::measure::bulk::steady_gets;
-use crate::measure::{Settings, TAG, small};
+use crate::measure::{Measure as Warm, Settings, TAG, small};
 use crate::peer::free_address;
 use crate::stats::percentile;
 use crate::target::Target;
@@ -50,6 +50,8 @@ pub(super) fn run(bench: &mut Bench, fault: Fault) -> Result<Figures> {
         config["storage"]["cache"]["blobdescriptor"] = "redis".into();
     })?;
     let (target, corpus) = (&registry.target, bench.corpus());
+    // What was measured before may have moved the tag.
+    Warm::ManifestTag.seed(target, corpus)?;
     let time = Duration::from_secs_f64(bench.sizes.seconds);
     steady(target, corpus, SETTLE / 2)?;
     beside(target, corpus)?;
