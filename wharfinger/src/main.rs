@@ -8,6 +8,7 @@ mod commands;
 mod logging;
 mod mending;
 mod page;
+mod patterns;
 mod progress;
 mod scrubbing;
 mod serve;

@@ -19,7 +19,7 @@ use crate::storage::Backend;
 /// Storage calls side by side: nobody waits for this.
 const PARALLEL: usize = 4;
 
-/// Mends one blob after the other, for ever. What has no intact copy stays withheld, and waits for a push.
+/// Mends what is found, for ever. What has no intact copy stays withheld, and waits for a push.
 pub(crate) async fn forever(app: Arc<App>, config: Config, backend: Backend, mut damaged: Receiver<Digest>) {
     let sources = match sources::open(&config, &[]) {
         Ok(sources) if sources.is_empty() => return,
@@ -31,29 +31,30 @@ pub(crate) async fn forever(app: Arc<App>, config: Config, backend: Backend, mut
         }
     };
     while let Some(digest) = damaged.recv().await {
-        match mend(&app, &backend, &sources, config.scrub.rate, digest).await {
-            Ok(Some(from)) => tracing::info!(%digest, from, "a damaged blob was mended from an intact copy"),
-            Ok(None) => tracing::debug!(%digest, "no intact copy of a damaged blob is known"),
-            Err(error) => {
-                let error = format!("{error:#}");
-                tracing::debug!(%digest, error, "a damaged blob could not be mended; the next pass tries again");
-            }
+        // One walk for all that wait: it reads every manifest.
+        let mut waiting = BTreeSet::from([digest]);
+        while let Ok(digest) = damaged.try_recv() {
+            waiting.insert(digest);
+        }
+        if let Err(error) = mend(&app, &backend, &sources, config.scrub.rate, waiting).await {
+            let error = format!("{error:#}");
+            tracing::debug!(error, "damaged blobs could not be mended; the next pass tries again");
         }
     }
 }
 
-/// From where it was mended; none where nothing that is needed is wrong with it, or nobody has a copy.
+/// Mends those that are needed and of which somebody has an intact copy.
 async fn mend(
     app: &App,
     backend: &Backend,
     sources: &[Source],
     rate: u64,
-    digest: Digest,
-) -> Result<Option<String>> {
+    waiting: BTreeSet<Digest>,
+) -> Result<()> {
     let site = Site { registry: &app.registry, inventory: backend.inventory() };
     let options = fsck::Options {
         deep: true,
-        only: BTreeSet::from([digest]),
+        only: waiting,
         effort: Effort { parallel: PARALLEL, rate: Some(rate) },
         ..fsck::Options::default()
     };
@@ -61,16 +62,19 @@ async fn mend(
     let how = heal::Options { relink: false, rate: Some(rate) };
     let mut plan = heal::plan(&app.registry, &mut report, sources, how, &Unwatched).await;
     plan.retain(|repair| matches!(repair.step, Some(Step::CopyBlob { .. } | Step::CopyManifest { .. })));
-    let mut mended = None;
     for done in heal::heal(&app.registry, plan, sources, how, &Unwatched).await {
+        let Some(digest) = done.repair.finding.digest() else { continue };
         match (done.outcome, done.repair.step) {
             (Outcome::Mended, Some(Step::CopyBlob { from, .. } | Step::CopyManifest { from, .. })) => {
                 app.registry.look_again(&digest).await?;
-                mended = Some(from);
+                tracing::info!(%digest, from, "a damaged blob was mended from an intact copy");
             }
-            (Outcome::Failed, _) => anyhow::bail!("{}", done.error.unwrap_or_default()),
+            (Outcome::Failed, _) => {
+                let error = done.error;
+                tracing::debug!(%digest, error, "a damaged blob could not be mended; the next pass tries again");
+            }
             _ => {}
         }
     }
-    Ok(mended)
+    Ok(())
 }

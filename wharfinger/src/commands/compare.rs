@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::json;
-use wharfinger_config::{self as config, Config};
 use wharfinger_maintenance::Effort;
 use wharfinger_maintenance::compare::{Options, Report, Side, Site, Sites, compare};
 
 use crate::cli::{Compare, Output};
+use crate::patterns;
 use crate::progress::Progress;
 use crate::storage::{Backend, peer};
 use crate::wiring;
@@ -59,14 +59,14 @@ pub(crate) fn run(arguments: &Compare) -> Result<ExitCode> {
 }
 
 async fn run_both(arguments: &Compare) -> Result<ExitCode> {
-    let config = load(arguments)?;
+    let config = wiring::load_as_it_is(arguments.config.as_deref(), &[])?.config;
     let here = Backend::open_to_read(&config).context("here")?;
     let there = Backend::open_peer(&config, &arguments.with)?;
     let other = wiring::describe_driver(&peer(&config, &arguments.with)?);
     let places =
         Places { here: wiring::describe_store(&config), there: format!("{}, {other}", arguments.with) };
-    let glob = arguments.repository.as_deref().map(Glob::new).transpose()?;
-    let matches = glob.as_ref().map(|glob| |name: &str| glob.matches(name));
+    let patterns = patterns::repositories(arguments.repository.as_deref())?;
+    let matches = patterns.as_ref().map(|patterns| |name: &str| patterns.is_match(name));
     let options = Options {
         settle: arguments.settle,
         repositories: matches.as_ref().map(|matches| matches as &(dyn Fn(&str) -> bool + Sync)),
@@ -127,47 +127,7 @@ impl From<Verdict> for ExitCode {
     }
 }
 
-/// Reads the configuration also where keys of it are not supported: only the stores are of interest.
-fn load(arguments: &Compare) -> Result<Config> {
-    let file = arguments.config.as_deref();
-    let ignored = match config::load(file, std::env::vars(), &[]) {
-        Ok(loaded) => return Ok(loaded.config),
-        Err(errors) => errors.0.into_iter().map(|error| error.key).filter(|key| !key.is_empty()),
-    };
-    Ok(wiring::load(file, &ignored.collect::<Vec<_>>())?.config)
-}
-
-/// A pattern of repositories: `*` is any run of characters and `?` any one.
-struct Glob(regex::Regex);
-
-impl Glob {
-    fn new(pattern: &str) -> Result<Glob> {
-        let escaped = regex::escape(pattern).replace(r"\*", ".*").replace(r"\?", ".");
-        let regex = regex::Regex::new(&format!("^{escaped}$"));
-        Ok(Glob(regex.with_context(|| format!("--repository {pattern:?} is no pattern"))?))
-    }
-
-    fn matches(&self, name: &str) -> bool {
-        self.0.is_match(name)
-    }
-}
-
 /// A time in words: `10m`.
 fn words(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pattern_matches_the_whole_name_and_slashes_too() {
-        let glob = Glob::new("team/*-?").expect("a pattern");
-        for (name, expected) in [("team/a/b-1", true), ("team/a-12", false), ("my/team/a-1", false)] {
-            assert_eq!(glob.matches(name), expected, "{name}");
-        }
-        assert!(Glob::new("a.b").expect("a pattern").matches("a.b"));
-        assert!(!Glob::new("a.b").expect("a pattern").matches("a-b"));
-    }
 }

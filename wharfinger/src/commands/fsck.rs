@@ -17,6 +17,7 @@ use wharfinger_registry::Registry;
 
 use super::sources;
 use crate::cli::{self, Fsck, Output};
+use crate::patterns;
 use crate::progress::Progress;
 use crate::storage::Backend;
 use crate::wiring;
@@ -73,15 +74,8 @@ pub(super) fn options(scope: &cli::Scope, walk: &cli::Walk) -> Result<Options> {
 }
 
 fn filter(patterns: &[String]) -> Result<Option<Filter>> {
-    if patterns.is_empty() {
-        return Ok(None);
-    }
-    let mut globs = globset::GlobSetBuilder::new();
-    for pattern in patterns {
-        globs.add(globset::Glob::new(pattern).with_context(|| format!("--repository {pattern:?}"))?);
-    }
-    let globs = globs.build()?;
-    Ok(Some(Box::new(move |name| globs.is_match(name.as_str()))))
+    let globs = patterns::repositories(patterns.iter().map(String::as_str))?;
+    Ok(globs.map(|globs| -> Filter { Box::new(move |name| globs.is_match(name.as_str())) }))
 }
 
 /// What a run that was stopped has proved. Without it the run is only longer.

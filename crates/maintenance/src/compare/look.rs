@@ -11,7 +11,7 @@ use super::merge::Candidate;
 use super::report::{Kind, Seen, Unknown, rfc3339};
 use super::{Options, Side, Sites};
 use crate::graph::{Blob, Form, Link, State, read};
-use crate::prove::{Pace, hash};
+use crate::prove::Pace;
 use crate::{Watch, parallel};
 
 /// What differs for sure.
@@ -230,20 +230,8 @@ fn unknown<T>(found: [&T; 2], error: impl Fn(&T) -> Option<&String>) -> Vec<Unkn
 }
 
 async fn hashed(store: &dyn Store, digest: &Digest, rate: Option<u64>) -> State {
-    let key = layout::blob_data(digest);
-    let found = match store.open(&key).await {
-        Ok(object) => hash(&key, &object, digest.algorithm(), &Pace::new(rate)).await,
-        Err(error) => Err(error),
-    };
-    match found {
-        Ok((found, _)) if found == *digest => State::Whole { hashed: true },
-        Ok((found, index)) => State::Damaged(format!("its {} bytes have the digest {found}", index.size())),
-        Err(error) if error.is_not_found() => State::Missing,
-        Err(error) if error.kind == wharfinger_store::StoreErrorKind::Invalid => {
-            State::Damaged(error.source.to_string())
-        }
-        Err(error) => State::Unknown(error.to_string()),
-    }
+    let proved = read::proved(store, digest, &Pace::new(rate)).await;
+    proved.map_or_else(|state| state, |_| State::Whole { hashed: true })
 }
 
 /// The digest that a link has to hold. Under another algorithm than SHA-256 it may be another.
