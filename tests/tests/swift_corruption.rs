@@ -206,7 +206,14 @@ fn what_distribution_wrote_is_looked_at_without_one_write() {
         "a listing decides what layers and configs are: {report:#}"
     );
     let (code, impact) = operator.json(&["impact", "--object", &lost]);
-    assert_eq!((code, &impact["uses"][0]["images"]), (0, &serde_json::json!(["old/short:v1"])), "{impact:#}");
+    let images = impact["uses"][0]["images"].as_array().unwrap();
+    assert_eq!((code, images.len(), &images[0]["image"]), (0, 1, &"old/short:v1".into()), "{impact:#}");
+    assert_eq!(
+        images[0]["pushed"]["user"],
+        serde_json::Value::Null,
+        "Distribution left no record: {impact:#}"
+    );
+    assert!(images[0]["pushed"]["at"].is_string(), "its link has an age: {impact:#}");
     let refused = operator.run(&["heal"]);
     assert_eq!(refused.code, 2);
     assert!(refused.errors.contains("storage.mode is observe"), "{refused:?}");

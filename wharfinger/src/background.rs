@@ -15,8 +15,11 @@ use crate::storage::Backend;
 /// Between two looks for blobs that other instances found damaged.
 const MARKS_EVERY: Duration = Duration::from_secs(30);
 
-/// Between two times that the cache directory is told which images are pulled most.
+/// Between two times that the cache directory is told which images are pulled most, and that pulls are written down.
 const PULLS_EVERY: Duration = Duration::from_secs(60);
+
+/// Between two times that pushes are written down.
+const PUSHES_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts everything that the configuration asks for.
 pub(crate) fn start(
@@ -46,6 +49,7 @@ pub(crate) fn start(
     }
     tasks.push(tokio::spawn(follow_marks(app.registry.clone())));
     tasks.push(tokio::spawn(keep_pulls(app.registry.clone())));
+    tasks.push(tokio::spawn(keep_activity(app.registry.clone())));
     tasks.extend(app.purger.start());
     if config.scrub.enabled {
         tasks.push(tokio::spawn(scrubbing::forever(app.clone(), config.clone(), backend.clone())));
@@ -73,6 +77,20 @@ async fn keep_pulls(registry: Registry) {
     loop {
         tokio::time::sleep(PULLS_EVERY).await;
         cache.keep_pulls().await;
+    }
+}
+
+/// Writes down who pushed and pulled.
+async fn keep_activity(registry: Registry) {
+    let mut pulls_since = Duration::ZERO;
+    loop {
+        tokio::time::sleep(PUSHES_EVERY).await;
+        pulls_since += PUSHES_EVERY;
+        let pulls = pulls_since >= PULLS_EVERY;
+        if pulls {
+            pulls_since = Duration::ZERO;
+        }
+        registry.keep_activity(pulls).await;
     }
 }
 

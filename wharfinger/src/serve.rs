@@ -22,6 +22,8 @@ use crate::wiring;
 
 /// Threads for what may block: disks are not faster with more, and each keeps a buffer.
 const BLOCKING_THREADS: usize = 64;
+/// How long a server that stops writes down who pushed and pulled.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
 
@@ -93,6 +95,8 @@ async fn serve(config: Config, log: Arc<Logging>, unconfigured: bool) -> Result<
         // Aborted or done, both are fine.
         let _ = task.await;
     }
+    // What is not written by then is missing from the record.
+    let _ = tokio::time::timeout(LAST_WORDS, app.registry.keep_activity(true)).await;
     instance::leave(&app).await;
     keep_broken_uploads(&app).await;
     if let Some(cache) = app.registry.disk_cache() {

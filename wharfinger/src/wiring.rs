@@ -208,7 +208,7 @@ pub(crate) fn server_options(config: &Config) -> Result<server::Options> {
             headers.push((name.clone(), value));
         }
     }
-    let limits = &config.http.limits;
+    let (limits, activity) = (&config.http.limits, &config.activity);
     Ok(server::Options {
         host: config.http.host.clone(),
         prefix: config.http.prefix.clone().unwrap_or_default(),
@@ -227,6 +227,7 @@ pub(crate) fn server_options(config: &Config) -> Result<server::Options> {
         http2: config.http.http2,
         h2c: config.http.h2c,
         redirects: redirects(config)?,
+        activity: activity.enabled.then(|| access::Proxies::new(activity.proxies.clone())),
         purge: purge(config)?,
     })
 }
@@ -240,7 +241,7 @@ fn redirects(config: &Config) -> Result<Option<server::Redirects>> {
     };
     let rules: Vec<_> = redirect.rules.iter().map(rule).collect();
     Ok(Some(server::Redirects {
-        rules: access::RedirectRules::new(&rules, redirect.proxies.clone())?,
+        rules: access::RedirectRules::new(&rules, access::Proxies::new(redirect.proxies.clone()))?,
         min_size: redirect.min_size,
         lifetime: redirect.lifetime,
     }))

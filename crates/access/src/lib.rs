@@ -22,6 +22,7 @@ mod jwk;
 mod keyed_hash;
 mod login;
 mod policy;
+mod proxies;
 mod proxy;
 mod public_key;
 mod redirects;
@@ -36,4 +37,5 @@ pub use config::{
 pub use error::{AccessError, Refused};
 pub use identity::{Grant, Identity, Resource};
 pub use login::LoginToken;
+pub use proxies::Proxies;
 pub use redirects::{RedirectRule, RedirectRules, Redirected};

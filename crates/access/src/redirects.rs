@@ -3,13 +3,12 @@
 use std::net::IpAddr;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use ipnet::IpNet;
 use wharfinger_oci::RepositoryName;
 
 use crate::AccessError;
-
-static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+use crate::proxies::{Proxies, is_within};
 
 /// One rule as configured.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +23,7 @@ pub struct RedirectRule {
 #[derive(Clone, Debug)]
 pub struct RedirectRules {
     rules: Vec<(GlobSet, Vec<IpNet>)>,
-    proxies: Vec<IpNet>,
+    proxies: Proxies,
 }
 
 /// What the rules say of a request.
@@ -42,7 +41,7 @@ pub enum Redirected {
 
 impl RedirectRules {
     /// Compiles the rules. Of what comes from one of the `proxies`, `X-Forwarded-For` says where the client is.
-    pub fn new(rules: &[RedirectRule], proxies: Vec<IpNet>) -> Result<RedirectRules, AccessError> {
+    pub fn new(rules: &[RedirectRule], proxies: Proxies) -> Result<RedirectRules, AccessError> {
         let compile = |(index, rule): (usize, &RedirectRule)| {
             let wrong = |pattern: &str, error: &globset::Error| AccessError::Redirect {
                 rule: index,
@@ -71,7 +70,7 @@ impl RedirectRules {
             if is_everybody(networks) {
                 return Redirected::Everybody;
             }
-            let client = *client.get_or_insert_with(|| self.client(headers, peer));
+            let client = *client.get_or_insert_with(|| self.proxies.client(headers, peer));
             if client.is_some_and(|client| is_within(networks, client)) {
                 found = Redirected::Listed;
             } else if found == Redirected::OtherRepository {
@@ -80,43 +79,12 @@ impl RedirectRules {
         }
         found
     }
-
-    /// Where the client is: the last address in `X-Forwarded-For` that is not a proxy's own, where a proxy sent it. What
-    /// stands before that one the client may have made up.
-    fn client(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Option<IpAddr> {
-        let peer = peer?;
-        if !is_within(&self.proxies, peer) {
-            return Some(peer);
-        }
-        let lines = headers.get_all(&X_FORWARDED_FOR).iter().rev();
-        let mut last = peer;
-        for address in lines.flat_map(|line| line.to_str().unwrap_or("?").rsplit(',')) {
-            last = parse(address.trim())?;
-            if !is_within(&self.proxies, last) {
-                break;
-            }
-        }
-        Some(last)
-    }
-}
-
-/// An address, perhaps with a port behind it.
-fn parse(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    let with_port = || text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
-    bare.parse().ok().or_else(with_port)
 }
 
 fn is_everybody(networks: &[IpNet]) -> bool {
     let all =
         |four: bool| networks.iter().any(|net| net.prefix_len() == 0 && matches!(net, IpNet::V4(_)) == four);
     all(true) && all(false)
-}
-
-/// A listener on `::` reports IPv4 peers as `::ffff:a.b.c.d`.
-fn is_within(networks: &[IpNet], address: IpAddr) -> bool {
-    let address = address.to_canonical();
-    networks.iter().any(|net| net.contains(&address))
 }
 
 #[cfg(test)]
@@ -129,13 +97,13 @@ mod tests {
             repositories: repositories.iter().map(|glob| (*glob).to_owned()).collect(),
             networks: nets(networks),
         };
-        RedirectRules::new(&rules.iter().map(one).collect::<Vec<_>>(), nets(proxies)).unwrap()
+        RedirectRules::new(&rules.iter().map(one).collect::<Vec<_>>(), Proxies::new(nets(proxies))).unwrap()
     }
 
     fn judge(rules: &RedirectRules, name: &str, peer: &str, forwarded: &[&str]) -> Redirected {
         let mut headers = HeaderMap::new();
         for value in forwarded {
-            headers.append(&X_FORWARDED_FOR, value.parse().unwrap());
+            headers.append("x-forwarded-for", value.parse().unwrap());
         }
         rules.judge(&RepositoryName::parse(name).unwrap(), &headers, peer.parse().ok())
     }
@@ -183,7 +151,7 @@ mod tests {
     #[test]
     fn a_pattern_that_cannot_be_read_is_named() {
         let rule = RedirectRule { repositories: vec!["a[".to_owned()], networks: Vec::new() };
-        let error = RedirectRules::new(&[rule], Vec::new()).unwrap_err().to_string();
+        let error = RedirectRules::new(&[rule], Proxies::default()).unwrap_err().to_string();
         assert!(error.starts_with("storage.redirect.rules.0.repositories: \"a[\""), "{error}");
     }
 }

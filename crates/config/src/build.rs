@@ -1,6 +1,7 @@
 //! The tree to the typed [`Config`].
 
 mod access;
+mod activity;
 mod auth;
 mod cache;
 mod http;
@@ -46,6 +47,7 @@ pub(crate) fn build(file: Option<&str>, root: &Node, problems: &mut Problems) ->
         cache: cache::cache(&mut reader),
         purge: purge::purge(&mut reader),
         scrub: scrub::scrub(&mut reader),
+        activity: activity::activity(&mut reader),
         replication: replication::replication(&mut reader),
         admin: Admin { socket: reader.optional("admin.socket") },
     }

@@ -1,6 +1,7 @@
 //! The configuration as plain types: what the binary hands down to the other crates.
 
 pub(crate) mod access;
+pub(crate) mod activity;
 pub(crate) mod auth;
 pub(crate) mod cache;
 pub(crate) mod http;
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::value::choice;
-use crate::{Access, Auth, DiskCache, Http, Purge, Redis, Replication, Scrub, Storage};
+use crate::{Access, Activity, Auth, DiskCache, Http, Purge, Redis, Replication, Scrub, Storage};
 
 /// Everything that can be configured. `Default` is what holds with no configuration at all.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +49,8 @@ pub struct Config {
     pub purge: Purge,
     /// Reading every blob again, in the background.
     pub scrub: Scrub,
+    /// Who pushed each image, and who pulled it last.
+    pub activity: Activity,
     /// The stores of other sites.
     pub replication: Replication,
     /// The operator's own door.

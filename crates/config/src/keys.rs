@@ -4,6 +4,7 @@
 //! defaults are all made from it.
 
 mod access;
+mod activity;
 mod cache;
 mod http;
 mod log;
@@ -221,6 +222,7 @@ static TABLE: LazyLock<Vec<Key>> = LazyLock::new(|| {
         http::KEYS,
         purge::KEYS,
         scrub::KEYS,
+        activity::KEYS,
         other::KEYS,
     ] {
         table.extend_from_slice(section);

@@ -23,6 +23,7 @@ mod yaml;
 use std::path::Path;
 
 pub use config::access::{Access, Rule, TrustedProxy, Who};
+pub use config::activity::Activity;
 pub use config::auth::{Auth, Htpasswd, TokenAuth};
 pub use config::cache::DiskCache;
 pub use config::http::{ClientAuth, Debug, Http, Limits, Listen, Tls, TlsVersion};

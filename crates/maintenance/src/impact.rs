@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 use wharfinger_oci::Digest;
+use wharfinger_registry::Happened;
 use wharfinger_registry::layout::{self, Place, place};
 use wharfinger_store::{Area, Key, Result, Structure};
 
 use crate::census::{Batches, Listed};
 use crate::fsck::Site;
 use crate::graph::{Graph, Link};
-use crate::{Effort, Unwatched, Watch, parallel};
+use crate::{Effort, Unwatched, Watch, parallel, used};
 
 /// What is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +27,20 @@ pub enum Question {
 pub struct Use {
     /// The repository.
     pub repository: String,
-    /// Images that need it: `repository:tag`, or `repository@digest` where no tag leads there.
-    pub images: Vec<String>,
+    /// Images that need it.
+    pub images: Vec<Image>,
     /// Whether it can be read there by its digest: there is a link to it.
     pub linked: bool,
+}
+
+/// An image that needs it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Image {
+    /// `repository:tag`, or `repository@digest` where no tag leads there.
+    pub image: String,
+    /// Its last push and pull, where they are known.
+    #[serde(flatten)]
+    pub happened: Happened,
 }
 
 /// Who uses it.
@@ -87,14 +98,25 @@ pub async fn impact(
         }
         watch.advance(batch.rows);
     }
+    note_use(&mut found, site, effort).await;
     Ok(found)
 }
 
-fn by_repository(images: Option<impl IntoIterator<Item = String>>) -> BTreeMap<String, Vec<String>> {
-    let mut by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
+async fn note_use(found: &mut Impact, site: Site<'_>, effort: Effort) {
+    let images = found.uses.iter().flat_map(|used| &used.images);
+    let names = images.map(|image| image.image.clone()).collect();
+    let mut known = used::of_images(site.registry, names, effort.parallel).await;
+    for image in found.uses.iter_mut().flat_map(|used| &mut used.images) {
+        image.happened = known.remove(&image.image).unwrap_or_default();
+    }
+}
+
+fn by_repository(images: Option<impl IntoIterator<Item = String>>) -> BTreeMap<String, Vec<Image>> {
+    let mut by_name: BTreeMap<String, Vec<Image>> = BTreeMap::new();
     for image in images.into_iter().flatten() {
         let name = image.split_once('@').or_else(|| image.rsplit_once(':')).map_or("", |(name, _)| name);
-        by_name.entry(name.to_owned()).or_default().push(image);
+        let name = name.to_owned();
+        by_name.entry(name).or_default().push(Image { image, happened: Happened::default() });
     }
     by_name
 }

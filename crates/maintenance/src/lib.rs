@@ -24,6 +24,7 @@ mod parallel;
 pub mod prove;
 pub mod scrub;
 pub mod segments;
+pub mod used;
 mod watch;
 
 pub use finding::{Finding, Kind, Severity};

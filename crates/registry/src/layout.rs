@@ -17,6 +17,7 @@
 //! | `wharfinger/v1/damaged/<alg>/<hex>` | how old the copy is that failed a check, in ns since 1970 |
 //! | `wharfinger/v1/scrub` | how far the scrub is |
 //! | `wharfinger/v1/audit/<day>/<time>-<uuid>` | what an operator did, JSON |
+//! | `wharfinger/v1/activity/<name, with ! for />/<uuid>` | who pushed and pulled what last, as one process saw it, JSON |
 //! | `wharfinger/v1/instances/<uuid>` | how a running server was doing a moment ago, JSON |
 //! | `wharfinger/v1/probe/<uuid>` | what the health probe writes, reads and deletes |
 //!
@@ -184,6 +185,16 @@ pub fn audit() -> Key {
 /// What an operator did at a day (`2026-11-29`) and time (`210614.123456`), of UTC. Names sort by time.
 pub fn audit_entry(day: &str, time: &str, id: &uuid::Uuid) -> Key {
     audit().join(&format!("{day}/{time}-{id}"))
+}
+
+/// Prefix of the records of who pushed and pulled in a repository.
+pub fn activity(name: &RepositoryName) -> Key {
+    Key::new(format!("{OURS}/activity/{}", catalog_name(name.as_str())))
+}
+
+/// Such a record, as one process writes it.
+pub fn activity_record(name: &RepositoryName, writer: &uuid::Uuid) -> Key {
+    activity(name).join(&writer.to_string())
 }
 
 /// Prefix of the records of running servers.

@@ -4,6 +4,7 @@
 //! Knows nothing of HTTP and nothing of who asks. Every name it writes is in [`layout`]; the order of writes is
 //! bytes, then links, then tags, so that a crash leaves nothing half-visible.
 
+mod activity;
 pub mod blob;
 mod budget;
 mod cache;
@@ -30,6 +31,7 @@ mod tag;
 mod turns;
 pub mod upload;
 
+pub use activity::{Activity, Event, Happened};
 pub use blob::verified::{Frame, FrameKind, VerifiedBody};
 pub use blob::{Blob, Kept};
 pub use derive::SessionSummary;

@@ -10,6 +10,7 @@ use wharfinger_oci::{Digest, RepositoryName};
 use wharfinger_shared::Shared;
 use wharfinger_store::{Delete, Durability, Key, Shape, Store};
 
+use crate::activity::Noted;
 use crate::blob::Blob;
 use crate::budget::{Budget, Held};
 use crate::cache::Caches;
@@ -163,6 +164,8 @@ pub(crate) struct Inner {
     pub(crate) recall: Option<Recall>,
     /// What other instances know, where the store is elsewhere.
     pub(crate) shared: Option<Shared>,
+    /// Who pushed and pulled lately.
+    pub(crate) activity: Noted,
 }
 
 /// A share of the byte budget.
@@ -211,6 +214,7 @@ impl Registry {
             recall,
             disk,
             shared,
+            activity: Noted::default(),
         };
         Registry { inner: Arc::new(inner) }
     }

@@ -18,7 +18,7 @@ use wharfinger_fake_swift::{Delay, FakeSwift, Fault, Kind, Options as Cluster, P
 use wharfinger_oci::{Algorithm, Digest, Reference, RepositoryName, Tag};
 use wharfinger_registry::manifest::Push;
 use wharfinger_registry::{
-    DiskCache, DiskError, DiskOptions, Frame, FrameKind, Options, Registry, VerifiedBody,
+    DiskCache, DiskError, DiskOptions, Event, Frame, FrameKind, Options, Registry, VerifiedBody,
 };
 use wharfinger_store::Swift;
 
@@ -569,7 +569,10 @@ async fn what_is_pulled_most_is_known_after_a_restart_and_forgotten_with_the_dir
     let tag = |text: &str| Reference::parse(text).unwrap();
     for (reference, times) in [("rare", 1), ("often", 3)] {
         let digest = Digest::sha256(reference.as_bytes());
-        (0..times).for_each(|_| fixture.registry.note_pull(&fixture.name, &tag(reference), &digest, true));
+        (0..times).for_each(|_| {
+            let who = Some(|| Event::now(None, None));
+            fixture.registry.note_pull(&fixture.name, &tag(reference), &digest, true, who);
+        });
     }
     cache.keep_pulls().await;
     let expected = [(fixture.name.clone(), tag("often")), (fixture.name.clone(), tag("rare"))];

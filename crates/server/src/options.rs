@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
-use wharfinger_access::RedirectRules;
+use wharfinger_access::{Proxies, RedirectRules};
 
 use crate::purge::PurgeOptions;
 
@@ -46,6 +46,8 @@ pub struct Options {
     pub purge: PurgeOptions,
     /// Which pulls of blobs are answered by a URL of the store's own; none: no pull is.
     pub redirects: Option<Redirects>,
+    /// Whose word counts on where a client is, for the record of pushes and pulls; none: there is no record.
+    pub activity: Option<Proxies>,
 }
 
 /// Redirects of clients to the store itself.
@@ -80,6 +82,7 @@ impl Default for Options {
             h2c: false,
             purge: PurgeOptions::default(),
             redirects: None,
+            activity: None,
         }
     }
 }

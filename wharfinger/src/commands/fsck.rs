@@ -22,7 +22,7 @@ use crate::progress::Progress;
 use crate::storage::Backend;
 use crate::wiring;
 
-pub(super) use text::finding;
+pub(super) use text::{finding, used};
 
 pub(crate) fn run(arguments: &Fsck) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -50,7 +50,7 @@ async fn fsck(arguments: &Fsck) -> Result<ExitCode> {
     }
     let sources = sources::open(&config, &arguments.scope.backups)?;
     heal::name_copies(&mut report, &sources, walk.rate, &progress).await;
-    report.date(registry.store()).await;
+    report.note_use(&registry, options.effort).await;
     progress.clear();
     match walk.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),

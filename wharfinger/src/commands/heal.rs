@@ -73,7 +73,7 @@ async fn mend(arguments: &Heal) -> Result<Told> {
     let mut report = checked.context("the store cannot be looked at")?;
     let how = Options { relink: arguments.relink, rate: walk.rate };
     let plan = heal::plan(&registry, &mut report, &sources, how, &progress).await;
-    report.date(registry.store()).await;
+    report.note_use(&registry, options.effort).await;
     let (plan, done) = match arguments.dry_run {
         true => (plan, Vec::new()),
         false => {

@@ -69,7 +69,7 @@ fn text(found: &impact::Impact) -> String {
     });
     let lines = found.uses.iter().flat_map(|used| match used.images.is_empty() {
         true => vec![format!("{} (a link alone)", used.repository)],
-        false => used.images.clone(),
+        false => used.images.iter().map(|image| super::fsck::used(&image.image, &image.happened)).collect(),
     });
     page.list(lines.collect::<Vec<_>>().into_iter());
     if !found.unknown.is_empty() {

@@ -6,14 +6,12 @@ use std::time::SystemTime;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use wharfinger_oci::{RepositoryName, Tag};
-use wharfinger_registry::layout;
-use wharfinger_store::Store;
+use wharfinger_registry::{Happened, Registry};
 
 use super::Walk;
 use crate::census::Tally;
 use crate::segments::Orphans;
-use crate::{Finding, Kind, Severity};
+use crate::{Effort, Finding, Kind, Severity, used};
 
 /// What was looked at.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -51,12 +49,9 @@ pub struct Image {
     pub damaged: Vec<String>,
     /// Whether something of it has no copy that is known: it has to be pushed again.
     pub republish: bool,
-    /// When its tag was pushed, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pushed_at: Option<String>,
-    /// Who pushed it, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pushed_by: Option<String>,
+    /// Its last push and pull, where they are known.
+    #[serde(flatten)]
+    pub happened: Happened,
 }
 
 /// What was found.
@@ -86,14 +81,12 @@ impl Report {
         self.findings.iter().filter(move |finding| finding.kind.severity() == severity)
     }
 
-    /// Notes when the tags of the images were pushed, where the store says so.
-    pub async fn date(&mut self, store: &dyn Store) {
+    /// Notes who pushed the images and who pulled them last.
+    pub async fn note_use(&mut self, registry: &Registry, effort: Effort) {
+        let images = self.images.iter().map(|image| image.image.clone()).collect();
+        let mut known = used::of_images(registry, images, effort.parallel).await;
         for image in &mut self.images {
-            let Some((name, tag)) = image.image.rsplit_once(':') else { continue };
-            let (Ok(name), Ok(tag)) = (RepositoryName::parse(name), Tag::parse(tag)) else { continue };
-            let modified =
-                store.head(&layout::tag_current(&name, &tag)).await.ok().and_then(|meta| meta.modified);
-            image.pushed_at = modified.map(rfc3339);
+            image.happened = known.remove(&image.image).unwrap_or_default();
         }
     }
 
@@ -108,8 +101,7 @@ impl Report {
                     image: name.clone(),
                     damaged: Vec::new(),
                     republish: false,
-                    pushed_at: known.get(name).and_then(|image| image.pushed_at.clone()),
-                    pushed_by: known.get(name).and_then(|image| image.pushed_by.clone()),
+                    happened: known.get(name).map(|image| image.happened.clone()).unwrap_or_default(),
                 });
                 image.damaged.push(finding.what.clone());
                 image.republish |= finding.needs_a_push();

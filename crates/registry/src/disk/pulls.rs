@@ -8,11 +8,10 @@ use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
-use wharfinger_oci::{Digest, Reference, RepositoryName, Tag};
+use wharfinger_oci::{Digest, Reference, RepositoryName};
 use wharfinger_store::{Durability, Key, Store};
 
 use super::DiskCache;
-use crate::registry::Registry;
 
 /// Images that are kept in mind.
 const MOST: usize = 10_000;
@@ -30,8 +29,6 @@ pub(super) struct Pulls(Mutex<Counted>);
 #[derive(Default)]
 struct Counted {
     images: HashMap<Image, Weight>,
-    /// By which tag a digest was asked for last: clients ask for the tag's digest and then pull by that.
-    tags: HashMap<(RepositoryName, Digest), Tag>,
     /// Whether there is something to be kept.
     changed: bool,
 }
@@ -50,19 +47,8 @@ impl Weight {
 }
 
 impl Counted {
-    fn note(&mut self, name: &RepositoryName, reference: &Reference, digest: Digest, whole: bool, now: f64) {
-        if let Reference::Tag(tag) = reference {
-            if self.tags.len() >= MOST {
-                self.tags.clear();
-            }
-            self.tags.insert((name.clone(), digest), tag.clone());
-        }
-        if !whole {
-            return;
-        }
-        let tag = self.tags.get(&(name.clone(), digest));
-        let reference = tag.map_or_else(|| reference.clone(), |tag| Reference::Tag(tag.clone()));
-        let image = (name.clone(), reference);
+    fn note(&mut self, name: &RepositoryName, reference: &Reference, now: f64) {
+        let image = (name.clone(), reference.clone());
         if self.images.len() >= MOST && !self.images.contains_key(&image) {
             self.trim(now);
         }
@@ -154,19 +140,15 @@ impl DiskCache {
         sorted.into_iter().take(count).map(|(image, _)| image).collect()
     }
 
+    /// Counts a pull of an image.
+    pub(crate) fn count_pull(&self, name: &RepositoryName, reference: &Reference) {
+        self.inner.pulls.0.lock().note(name, reference, seconds());
+    }
+
     /// An image that is not there any more.
     pub(super) fn forget_pulls(&self, name: &RepositoryName, reference: &Reference) {
         let mut counted = self.inner.pulls.0.lock();
         counted.changed |= counted.images.remove(&(name.clone(), reference.clone())).is_some();
-    }
-}
-
-impl Registry {
-    /// Notes that a client asked for an image, `whole`, or only for what the tag points to.
-    pub fn note_pull(&self, name: &RepositoryName, reference: &Reference, digest: &Digest, whole: bool) {
-        if let Some(cache) = self.disk_cache() {
-            cache.inner.pulls.0.lock().note(name, reference, *digest, whole, seconds());
-        }
     }
 }
 
@@ -181,9 +163,9 @@ mod tests {
         (RepositoryName::parse(name).unwrap(), Reference::parse(reference).unwrap())
     }
 
-    fn pull(counted: &mut Counted, text: &str, digest: Digest, whole: bool, now: f64) {
+    fn pull(counted: &mut Counted, text: &str, now: f64) {
         let (name, reference) = image(text);
-        counted.note(&name, &reference, digest, whole, now);
+        counted.note(&name, &reference, now);
     }
 
     fn order(counted: &Counted, now: f64) -> Vec<String> {
@@ -193,40 +175,29 @@ mod tests {
 
     #[test]
     fn what_was_pulled_lately_outweighs_what_was_pulled_often_long_ago() {
-        let (mut counted, digest) = (Counted::default(), Digest::sha256(b"x"));
-        (0..10).for_each(|_| pull(&mut counted, "a:old", digest, true, 0.0));
-        (0..3).for_each(|_| pull(&mut counted, "b:new", digest, true, 2.0 * DAY));
+        let mut counted = Counted::default();
+        (0..10).for_each(|_| pull(&mut counted, "a:old", 0.0));
+        (0..3).for_each(|_| pull(&mut counted, "b:new", 2.0 * DAY));
         assert_eq!(order(&counted, 2.0 * DAY), ["b new", "a old"]);
         assert_eq!(counted.images[&image("a:old")].now(DAY), 5.0);
     }
 
     #[test]
-    fn a_pull_by_the_digest_of_a_tag_is_one_of_the_tag() {
-        let (mut counted, one, two) = (Counted::default(), Digest::sha256(b"1"), Digest::sha256(b"2"));
-        pull(&mut counted, "a:v1", one, false, 0.0);
-        assert!(counted.images.is_empty(), "nobody pulled it yet");
-        pull(&mut counted, &format!("a@{one}"), one, true, 0.0);
-        pull(&mut counted, &format!("a@{two}"), two, true, 0.0);
-        pull(&mut counted, &format!("b@{one}"), one, true, 0.0);
-        assert_eq!(order(&counted, 0.0), [format!("a {two}"), "a v1".into(), format!("b {one}")]);
-    }
-
-    #[test]
     fn what_is_kept_in_mind_is_bounded_and_the_heavier_half_stays() {
-        let (mut counted, digest) = (Counted::default(), Digest::sha256(b"x"));
-        (0..2).for_each(|_| pull(&mut counted, "often:v1", digest, true, 0.0));
+        let mut counted = Counted::default();
+        (0..2).for_each(|_| pull(&mut counted, "often:v1", 0.0));
         for number in 0..3 * MOST {
-            pull(&mut counted, &format!("once:{number}"), digest, true, 0.0);
+            pull(&mut counted, &format!("once:{number}"), 0.0);
         }
-        assert!(counted.images.len() <= MOST && counted.tags.len() <= MOST);
+        assert!(counted.images.len() <= MOST);
         assert_eq!(order(&counted, 0.0)[0], "often v1");
     }
 
     #[test]
     fn what_was_kept_is_read_again_and_a_torn_file_is_none() {
-        let (mut counted, digest) = (Counted::default(), Digest::sha256(b"x"));
-        pull(&mut counted, "team/app:v1", digest, true, 1.5 * DAY);
-        pull(&mut counted, "other:v2", digest, true, 2.0 * DAY);
+        let mut counted = Counted::default();
+        pull(&mut counted, "team/app:v1", 1.5 * DAY);
+        pull(&mut counted, "other:v2", 2.0 * DAY);
         let text = counted.encode();
         assert_eq!(Counted::decode(&text).unwrap().images, counted.images);
         for torn in ["", "wharfinger pulls 1 ", &text[..text.len() - 1], &text.replace("v2", "v3")] {

@@ -2,10 +2,11 @@
 
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, VARY};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use wharfinger_access::Proxies;
 use wharfinger_oci::manifest::MAX_MANIFEST_SIZE;
-use wharfinger_oci::{ErrorCode, Reference, RepositoryName, Route, Tag};
-use wharfinger_registry::PulledManifest;
+use wharfinger_oci::{Digest, ErrorCode, Reference, RepositoryName, Route, Tag};
 use wharfinger_registry::manifest::Push;
+use wharfinger_registry::{Event, PulledManifest};
 
 use super::blobs::{CONTENT_DIGEST, HEADERS, accepted, client_has, digest_values};
 use super::{caching, query, values};
@@ -45,7 +46,7 @@ pub(super) async fn get(
         return Ok(answer);
     }
     let whole = call.head.method != Method::HEAD;
-    call.app.registry.note_pull(name, reference, &manifest.digest, whole);
+    note_pull(call, name, reference, &manifest.digest, whole);
     if !whole {
         headers.insert(CONTENT_LENGTH, manifest.bytes.len().into());
     } else {
@@ -53,6 +54,17 @@ pub(super) async fn get(
         *answer.body_mut() = AnswerBody::from(manifest.bytes.clone());
     }
     Ok(answer)
+}
+
+fn note_pull(call: &Call<'_>, name: &RepositoryName, reference: &Reference, digest: &Digest, whole: bool) {
+    let proxies = call.app.options.activity.as_ref();
+    let who = proxies.map(|proxies| move || event(call, proxies));
+    call.app.registry.note_pull(name, reference, digest, whole, who);
+}
+
+/// What happens now, and who does it.
+fn event(call: &Call<'_>, proxies: &Proxies) -> Event {
+    Event::now(call.identity.name(), proxies.client(&call.head.headers, call.peer.address))
 }
 
 /// Stores a manifest under its digest and points tags to it: the one in the path, or any number of `tag=`.
@@ -87,6 +99,9 @@ pub(super) async fn put(
     let mut due = call.app.purger.due(name);
     due.add(|change| tags.iter().for_each(|tag| change.tag(tag)));
     let pushed = registry.push_manifest(name, push).await?;
+    if let Some(proxies) = &call.app.options.activity {
+        registry.note_push(name, &tags, &pushed.digest, &event(call, proxies));
+    }
     due.add(|change| pushed.subject.iter().for_each(|subject| change.subject(subject)));
     due.settle().await;
     let mut answer = Response::new(AnswerBody::empty());

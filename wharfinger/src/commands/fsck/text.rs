@@ -2,6 +2,7 @@
 
 use wharfinger_maintenance::fsck::{Counts, Report};
 use wharfinger_maintenance::{Finding, Kind, Severity};
+use wharfinger_registry::Happened;
 
 use crate::page::{Page, count, orphan};
 use crate::units::size;
@@ -126,16 +127,20 @@ fn republish(page: &mut Page, report: &Report) {
         .images
         .iter()
         .filter(|image| image.republish)
-        .map(|image| {
-            let at = image.pushed_at.as_ref().map_or(String::new(), |at| format!("  pushed {at}"));
-            let by = image.pushed_by.as_ref().map_or(String::new(), |by| format!(" by {by}"));
-            format!("{}{at}{by}", image.image)
-        })
+        .map(|image| used(&image.image, &image.happened))
         .collect();
     if !lost.is_empty() {
         page.title("No intact copy is known: push again");
         page.list(lost.into_iter());
     }
+}
+
+/// An image, who pushed it, and who pulled it last.
+pub(in crate::commands) fn used(image: &str, happened: &Happened) -> String {
+    let pushed = happened.pushed.as_ref().map(|event| format!("pushed {event}"));
+    let pulled = happened.pulled.as_ref().map(|event| format!("last pulled {event}"));
+    let known: Vec<String> = [pushed, pulled].into_iter().flatten().collect();
+    if known.is_empty() { image.to_owned() } else { format!("{image}  {}", known.join("; ")) }
 }
 
 fn next(report: &Report) -> Vec<String> {
