@@ -21,11 +21,11 @@ fn harmed() -> Registry {
     builder.start()
 }
 
-/// What the server writes by itself is not meant: its probe, its socket, marks, audit records.
+/// What the server writes by itself is not meant: its probe, its socket, its records.
 fn tree(ground: Ground<'_>) -> Tree {
-    let own =
-        ["/wharfinger/v1/probe", "/wharfinger/admin", "/wharfinger/v1/audit", "/wharfinger/v1/instances"];
-    ground.tree().filter(|name| !own.iter().any(|prefix| name.starts_with(prefix)))
+    let own = ["v1/probe", "admin", "v1/audit", "v1/instances", "v1/activity"];
+    let own = own.map(|name| format!("/wharfinger/{name}"));
+    ground.tree().filter(|name| !own.iter().any(|prefix| name.starts_with(prefix.as_str())))
 }
 
 /// Names that differ, without the sign in front; empty directories are not meant.

@@ -11,12 +11,13 @@ fn told(requests: &[ProxyRequest]) -> String {
     requests.iter().map(|r| format!("{} {} {}\n", r.method, r.status, r.path)).collect()
 }
 
-/// Those about one container: the cluster is shared. The record that a server writes of itself every 15 seconds is not
-/// meant.
+/// Those about one container: the cluster is shared. What a server writes by itself now and then is not meant: the
+/// record of how it does, and who pushed and pulled.
 fn of(requests: Vec<ProxyRequest>, container: &str) -> Vec<ProxyRequest> {
     let part = format!("/{container}");
     let about = |path: &str| path.split_once("/AUTH_test").is_some_and(|(_, rest)| rest.starts_with(&part));
-    let about = |path: &str| about(path) && !path.contains("/wharfinger/v1/instances");
+    let own = ["wharfinger/v1/instances", "wharfinger/v1/activity"];
+    let about = |path: &str| about(path) && !own.iter().any(|own| path.contains(own));
     requests.into_iter().filter(|request| about(&request.path)).collect()
 }
 

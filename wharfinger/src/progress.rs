@@ -46,6 +46,10 @@ impl Watch for Progress {
         *self.step.lock() = Step { name: step, total, done: 0, started: Instant::now(), told: None };
     }
 
+    fn wants_totals(&self) -> bool {
+        self.shown
+    }
+
     fn expect(&self, total: u64) {
         self.step.lock().total = Some(total);
     }

@@ -6,7 +6,7 @@ mod batches;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wharfinger_oci::{Algorithm, Digest, RepositoryName, Tag};
 use wharfinger_registry::SessionId;
 use wharfinger_registry::layout::{self, Place, place};
@@ -20,7 +20,7 @@ use crate::{Unwatched, Watch};
 const EXAMPLES: usize = 10;
 
 /// How many, and how many bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Objects.
     pub objects: u64,

@@ -5,14 +5,16 @@
 //! repositories that it hits once more, by name and after a while, and what it says then is a finding.
 
 mod blobs;
+pub mod checkpoint;
 mod edges;
 mod ours;
 pub mod proven;
 mod report;
 mod repositories;
 mod settle;
+mod state;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use wharfinger_oci::{Digest, RepositoryName};
@@ -23,11 +25,12 @@ use wharfinger_store::{Inventory, Result};
 use crate::census::Census;
 use crate::graph::{self, Mark};
 use crate::prove::Pace;
-use crate::segments::{self, Named};
+use crate::segments;
 use crate::{Effort, Finding, Kind, Watch};
-use edges::Edges;
+use checkpoint::Checkpoint;
 use proven::Proven;
 pub use report::{Counts, Image, Report};
+use state::{Stage, State};
 
 /// Notes of one kind that are told one by one; the rest are counted.
 const NOTES: usize = 1_000;
@@ -57,6 +60,8 @@ pub struct Options {
     pub only: BTreeSet<Digest>,
     /// Blobs whose digest was computed by a run that was stopped, and that of this run.
     pub proven: Option<Proven>,
+    /// Where it is kept how far the walk is, so that the next one goes on there when this one is stopped.
+    pub checkpoint: Option<Checkpoint>,
     /// How hard to work.
     pub effort: Effort,
 }
@@ -84,6 +89,9 @@ impl Options {
 pub async fn check(site: Site<'_>, options: &Options, watch: &dyn Watch) -> Result<Report> {
     let started = SystemTime::now();
     let mut walk = Walk::new(site, options, watch);
+    if let Some(checkpoint) = &options.checkpoint {
+        walk.state = checkpoint.take_up().await;
+    }
     walk.look_at_repositories().await?;
     walk.look_at_blobs().await?;
     if options.is_whole() {
@@ -102,90 +110,63 @@ struct Walk<'a> {
     options: &'a Options,
     watch: &'a dyn Watch,
     pace: Pace,
-    edges: Edges,
-    /// Manifests that were read; sorted once all were.
-    manifests: Vec<Mark>,
-    /// Blobs that are there with their sizes; sorted once all were listed.
-    seen: Vec<(Mark, u64)>,
-    /// Repositories in which something looks wrong.
-    doubtful: BTreeSet<RepositoryName>,
-    /// Blobs that look wrong; the digest, where it is known.
-    suspects: HashMap<Mark, Option<Digest>>,
-    /// Those of them that have other bytes than they should: a look does not tell.
-    miscomputed: HashSet<Digest>,
-    /// Chunk indexes that are not those of their blobs, and why.
-    misindexed: BTreeMap<Digest, String>,
-    named: Named,
-    /// Uploads of Distribution.
-    uploads: Vec<(RepositoryName, String)>,
-    counts: Counts,
-    notes: BTreeMap<Kind, u64>,
-    findings: Vec<Finding>,
+    state: State,
     orphans: Vec<segments::Orphans>,
 }
 
 impl<'a> Walk<'a> {
     fn new(site: Site<'a>, options: &'a Options, watch: &'a dyn Watch) -> Walk<'a> {
-        Walk {
-            site,
-            options,
-            watch,
-            pace: Pace::new(options.effort.rate),
-            edges: Edges::default(),
-            manifests: Vec::new(),
-            seen: Vec::new(),
-            doubtful: BTreeSet::new(),
-            suspects: HashMap::new(),
-            miscomputed: HashSet::new(),
-            misindexed: BTreeMap::new(),
-            named: Named::default(),
-            uploads: Vec::new(),
-            counts: Counts::default(),
-            notes: BTreeMap::new(),
-            findings: Vec::new(),
-            orphans: Vec::new(),
+        let pace = Pace::new(options.effort.rate);
+        Walk { site, options, watch, pace, state: State::default(), orphans: Vec::new() }
+    }
+
+    /// Keeps how far the walk is, where that is asked for and some time has gone by.
+    async fn keep(&mut self, stage: Stage) {
+        self.state.stage = stage;
+        if let Some(checkpoint) = &self.options.checkpoint {
+            checkpoint.keep(&mut self.state).await;
         }
     }
 
     /// Counts a note, and tells the first ones.
     fn note(&mut self, finding: impl FnOnce() -> Finding, kind: Kind) {
-        let count = self.notes.entry(kind).or_default();
+        let count = self.state.notes.entry(kind).or_default();
         *count += 1;
         if *count <= NOTES as u64 {
-            self.findings.push(finding());
+            self.state.findings.push(finding());
         }
     }
 
     /// The size of a blob that was seen.
     fn size_of(&self, blob: Mark) -> Option<u64> {
-        let at = self.seen.binary_search_by_key(&blob, |(mark, _)| *mark).ok()?;
-        Some(self.seen[at].1)
+        let at = self.state.seen.binary_search_by_key(&blob, |(mark, _)| *mark).ok()?;
+        Some(self.state.seen[at].1)
     }
 
     /// Which segments no object names. Those of blobs and uploads that appeared meanwhile are named by another look.
     async fn look_at_segments(&mut self) -> Result<()> {
-        if self.findings.iter().any(|finding| finding.kind == Kind::Unreadable) {
+        if self.state.findings.iter().any(|finding| finding.kind == Kind::Unreadable) {
             // They may belong to what could not be looked at.
             return Ok(());
         }
         let Site { registry, inventory } = self.site;
         let store = registry.store();
-        for (name, id) in &self.uploads {
-            segments::name_upload(store, name, id, &mut self.named).await;
+        for (name, id) in &self.state.uploads {
+            segments::name_upload(store, name, id, &mut self.state.named).await;
         }
-        let mut scan = segments::scan(inventory, &self.named, self.watch).await?;
+        let mut scan = segments::scan(inventory, &self.state.named, self.watch).await?;
         if !scan.orphans.is_empty() {
             let later = Census::take(inventory, self.watch).await?;
             let unseen = later.blobs.keys().filter(|digest| self.size_of(graph::mark(digest)).is_none());
             for digest in unseen.copied().collect::<Vec<_>>() {
                 if let Ok(structure) = store.inspect(&layout::blob_data(&digest)).await {
-                    segments::name(&graph::form(structure), &mut self.named);
+                    segments::name(&graph::form(structure), &mut self.state.named);
                 }
             }
-            segments::name_uploads(store, &later, &mut self.named).await;
-            scan = segments::scan(inventory, &self.named, self.watch).await?;
+            segments::name_uploads(store, &later, &mut self.state.named).await;
+            scan = segments::scan(inventory, &self.state.named, self.watch).await?;
         }
-        self.counts.segments = scan.all;
+        self.state.counts.segments = scan.all;
         self.orphans = scan.orphans;
         Ok(())
     }

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wharfinger_oci::{Digest, RepositoryName};
 use wharfinger_registry::SessionId;
 use wharfinger_registry::layout::{self, Place, place};
@@ -180,7 +180,7 @@ pub struct Scan {
 }
 
 /// Prefixes that objects name, and sessions whose segments are named by their record.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Named {
     marks: HashSet<Mark>,
     pub(crate) sessions: HashSet<SessionId>,

@@ -8,6 +8,11 @@ pub trait Watch: Send + Sync {
     /// So much more is done.
     fn advance(&self, by: u64);
 
+    /// Whether to find out how much there is to do where that costs something.
+    fn wants_totals(&self) -> bool {
+        false
+    }
+
     /// There is so much to do in this step, as far as can be told by now.
     fn expect(&self, _total: u64) {}
 }

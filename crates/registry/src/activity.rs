@@ -82,7 +82,7 @@ impl Registry {
         let written = due.into_iter().map(|(name, happened)| async move {
             if let Err(error) = self.write_activity(&name, &happened).await {
                 tracing::debug!(%error, repository = %name, "who pushed and pulled could not be written down");
-                self.inner.activity.recent.lock().put_back(&name, happened);
+                self.inner.activity.recent.lock().put_back(&name, &happened);
             }
         });
         stream::iter(written).buffer_unordered(PARALLEL).collect::<()>().await;

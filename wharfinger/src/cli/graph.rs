@@ -59,7 +59,7 @@ Exit codes: 0 nothing is damaged, 1 something is, 2 something could not be looke
 pub(crate) struct Fsck {
     #[command(flatten)]
     pub(crate) scope: Scope,
-    /// Where a deep run notes how far it is; by default in the user's state directory.
+    /// Where a run notes how far it is, to go on there when it is stopped; by default in the user's state directory.
     #[arg(long, value_name = "FILE", requires = "deep")]
     pub(crate) state: Option<PathBuf>,
     #[command(flatten)]

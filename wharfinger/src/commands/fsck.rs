@@ -4,12 +4,13 @@ mod text;
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use wharfinger_config::Config;
+use wharfinger_maintenance::fsck::checkpoint::Checkpoint;
 use wharfinger_maintenance::fsck::proven::Proven;
 use wharfinger_maintenance::fsck::{Filter, Options, Report, Site, check};
 use wharfinger_maintenance::{Effort, Severity, heal};
@@ -24,6 +25,9 @@ use crate::wiring;
 
 pub(super) use text::{finding, used};
 
+/// Between two times that it is kept how far a run is.
+const KEEP_EVERY: Duration = Duration::from_secs(30);
+
 pub(crate) fn run(arguments: &Fsck) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(fsck(arguments))
@@ -36,16 +40,12 @@ async fn fsck(arguments: &Fsck) -> Result<ExitCode> {
     let backend = Backend::open_to_read(&config)?;
     let registry = Registry::new(backend.read_only(), wiring::registry_options(&config)?);
     let mut options = options(&arguments.scope, walk)?;
-    if arguments.scope.deep {
-        options.proven = take_up(arguments.state.clone(), &config).await;
-    }
+    resume(arguments, &config, &mut options).await;
     let site = Site { registry: &registry, inventory: backend.inventory() };
     let checked = check(site, &options, &progress).await;
     progress.clear();
     let mut report = checked.context("the store cannot be looked at")?;
-    if let Some(proven) = options.proven.take()
-        && let Err(error) = proven.finish().await
-    {
+    if let Err(error) = finish(&mut options).await {
         eprintln!("wharfinger: how far the run was could not be noted: {error}");
     }
     let sources = sources::open(&config, &arguments.scope.backups)?;
@@ -68,6 +68,7 @@ pub(super) fn options(scope: &cli::Scope, walk: &cli::Walk) -> Result<Options> {
         since,
         repositories: filter(&scope.repositories)?,
         proven: None,
+        checkpoint: None,
         only: BTreeSet::new(),
         effort: Effort { parallel: usize::from(walk.parallel), rate: walk.rate },
     })
@@ -78,11 +79,39 @@ fn filter(patterns: &[String]) -> Result<Option<Filter>> {
     Ok(globs.map(|globs| -> Filter { Box::new(move |name| globs.is_match(name.as_str())) }))
 }
 
-/// What a run that was stopped has proved. Without it the run is only longer.
-async fn take_up(state: Option<PathBuf>, config: &Config) -> Option<Proven> {
+/// Goes on where a run of the same scope was stopped. Where that cannot be noted the run is only longer.
+async fn resume(arguments: &Fsck, config: &Config, options: &mut Options) {
     let place = wiring::describe_store(config);
-    let path = state.or_else(|| default_state(&place))?;
-    match Proven::open(&path, &place).await {
+    let scope = &arguments.scope;
+    let Some(state) = arguments.state.clone().or_else(|| default_state(&place)) else { return };
+    // What is new since a moment is little, and the moment is another one each time.
+    if scope.since.is_none() {
+        let about = format!("{place} deep={} repositories={:?}", scope.deep, scope.repositories);
+        let checkpoint = Checkpoint::new(&state.with_extension("walk"), &about, KEEP_EVERY);
+        if checkpoint.is_there().await {
+            eprintln!("going on where a run was stopped");
+        }
+        options.checkpoint = Some(checkpoint);
+    }
+    if scope.deep {
+        options.proven = take_up(&state, &place).await;
+    }
+}
+
+/// The next run begins anew.
+async fn finish(options: &mut Options) -> std::io::Result<()> {
+    if let Some(checkpoint) = options.checkpoint.take() {
+        checkpoint.finish().await?;
+    }
+    if let Some(proven) = options.proven.take() {
+        proven.finish().await?;
+    }
+    Ok(())
+}
+
+/// What a run that was stopped has proved.
+async fn take_up(path: &Path, place: &str) -> Option<Proven> {
+    match Proven::open(path, place).await {
         Ok(proven) => {
             if proven.taken_up() > 0 {
                 eprintln!("going on where a run was stopped: {} blobs are proved", proven.taken_up());

@@ -30,8 +30,38 @@ pub struct Batch {
 impl<'a> Batches<'a> {
     /// From the beginning.
     pub fn new(inventory: &'a dyn Inventory) -> Batches<'a> {
+        Batches::behind(inventory, None)
+    }
+
+    /// Behind a [`Batches::position`]; none is the beginning.
+    pub fn behind(inventory: &'a dyn Inventory, position: Option<String>) -> Batches<'a> {
         let prefix = format!("{}/", layout::repositories());
-        Batches { inventory, after: Some(prefix.clone()), prefix, open: Census::default(), held: 0 }
+        let after = position.or_else(|| Some(prefix.clone()));
+        Batches { inventory, after, prefix, open: Census::default(), held: 0 }
+    }
+
+    /// Where a walk goes on that has done with all batches so far; none after the last.
+    pub fn position(&self) -> Option<String> {
+        let begun = || self.open.repositories.keys().next();
+        // What is listed of a repository that goes on is listed again.
+        self.after.as_ref().map(|after| {
+            begun().map_or_else(|| after.clone(), |name| format!("{}/_", layout::repository(name.as_str())))
+        })
+    }
+
+    /// How many rows there are to come.
+    ///
+    /// # Errors
+    /// The listing failed.
+    pub async fn count(&self) -> Result<u64> {
+        let (mut after, mut count) = (self.position(), 0);
+        while let Some(start) = after {
+            let page = self.inventory.rows(Area::Objects, Some(&start)).await?;
+            let below = page.rows.iter().take_while(|row| row.name.starts_with(&self.prefix)).count();
+            count += below as u64;
+            after = page.next.filter(|_| below == page.rows.len());
+        }
+        Ok(count)
     }
 
     /// The next batch, of those rows that are wanted; none after the last.

@@ -5,6 +5,7 @@ use wharfinger_registry::blob::chunk_index::ChunkIndex;
 use wharfinger_registry::layout::{self, Place, place};
 use wharfinger_store::{Area, Result, StoreErrorKind};
 
+use super::state::Stage;
 use super::{Options, Site, Walk};
 use crate::graph::{self, Blob, Form, Mark, State, mark};
 use crate::prove::Pace;
@@ -26,31 +27,34 @@ impl Walk<'_> {
         self.watch.begin(step, None);
         let only = &self.options.only;
         if !only.is_empty() {
-            let blobs = only.iter().filter(|digest| self.manifests.binary_search(&mark(digest)).is_err());
+            let blobs =
+                only.iter().filter(|digest| self.state.manifests.binary_search(&mark(digest)).is_err());
             self.look_at(blobs.copied().collect()).await;
-            self.seen.sort_unstable();
+            self.state.seen.sort_unstable();
             return Ok(());
         }
         if self.options.repositories.is_none() {
             self.look_at_listed_blobs().await?;
         }
-        self.seen.sort_unstable();
-        let seen: Vec<Mark> = self.seen.iter().map(|(mark, _)| *mark).collect();
-        let missing = self.edges.missing_from(&seen);
+        self.state.seen.sort_unstable();
+        let seen: Vec<Mark> = self.state.seen.iter().map(|(mark, _)| *mark).collect();
+        let missing = self.state.edges.missing_from(&seen);
         if !self.options.is_whole() {
             // Only what was new was listed: the others are found by the manifests that need them.
             self.look_at_needed(&missing).await?;
             return Ok(());
         }
-        for mark in missing.into_iter().filter(|mark| self.manifests.binary_search(mark).is_err()) {
-            self.suspects.entry(mark).or_default();
+        for mark in missing.into_iter().filter(|mark| self.state.manifests.binary_search(mark).is_err()) {
+            self.state.suspects.entry(mark).or_default();
         }
         Ok(())
     }
 
     async fn look_at_listed_blobs(&mut self) -> Result<()> {
         let prefix = format!("{}/", layout::blobs());
-        let (mut after, mut looked) = (Some(prefix.clone()), 0);
+        let Stage::Blobs(position) = &self.state.stage else { return Ok(()) };
+        let (mut after, mut looked) = (position.clone().or_else(|| Some(prefix.clone())), 0);
+        let before = position.as_ref().map_or(0.0, |position| share(position));
         while let Some(start) = after {
             let page = self.site.inventory.rows(Area::Objects, Some(&start)).await?;
             let all = page.rows.len();
@@ -59,35 +63,39 @@ impl Walk<'_> {
                 below += 1;
                 let Some(Place::Blob(digest)) = place(&row.name) else { continue };
                 // A manifest was read and hashed, unless it is a large object that was pushed as a blob once.
-                let is_manifest = row.size > 0 && self.manifests.binary_search(&mark(&digest)).is_ok();
+                let is_manifest = row.size > 0 && self.state.manifests.binary_search(&mark(&digest)).is_ok();
                 if is_manifest {
-                    self.seen.push((mark(&digest), row.size));
+                    self.state.seen.push((mark(&digest), row.size));
                 } else if self.options.is_new(row.modified) {
                     wanted.push(digest);
                 }
             }
             after = page.next.filter(|_| below == all);
             looked += wanted.len() as u64;
-            if let Some(last) = wanted.last().filter(|_| after.is_some()) {
+            if let Some(next) = &after {
                 // Digests are spread evenly: where the page ends tells which share of all it is.
-                let share = mark(last) as f64 / Mark::MAX as f64;
-                self.watch.expect((looked as f64 / share.max(f64::EPSILON)) as u64);
+                let share = (share(next) - before).max(f64::EPSILON) / (1.0 - before).max(f64::EPSILON);
+                self.watch.expect((looked as f64 / share) as u64);
             } else {
                 self.watch.expect(looked);
             }
             self.look_at(wanted).await;
+            if after.is_some() {
+                self.keep(Stage::Blobs(after.clone())).await;
+            }
         }
+        self.keep(Stage::Listed).await;
         Ok(())
     }
 
     /// Looks at the blobs with these marks that repositories name.
     async fn look_at_needed(&mut self, marks: &[Mark]) -> Result<()> {
-        let names = self.edges.users_of(marks.iter().copied());
+        let names = self.state.edges.users_of(marks.iter().copied());
         let wanted = marks.iter().copied().collect();
         let (graph, _) = self.graph_of(&names, wanted).await?;
         let digests = graph.blobs.keys().copied().collect();
         self.look_at(digests).await;
-        self.seen.sort_unstable();
+        self.state.seen.sort_unstable();
         Ok(())
     }
 
@@ -108,26 +116,26 @@ impl Walk<'_> {
     fn note_blob(&mut self, digest: Digest, blob: &Blob, read: &Read) {
         let mark = mark(&digest);
         if let Some(form) = &blob.form {
-            segments::name(form, &mut self.named);
+            segments::name(form, &mut self.state.named);
             if matches!(form, Form::Dynamic { recorded: None, .. }) {
                 let reason = "a listing decides what it consists of, until it is read whole once";
                 self.note(|| Finding::new(Kind::BlobUnlisted, digest, reason), Kind::BlobUnlisted);
             }
         }
         if blob.state != State::Missing {
-            self.seen.push((mark, blob.size));
-            self.counts.blobs.add(blob.size);
-            if !self.edges.has(mark) {
-                self.counts.unreferenced.add(blob.size);
+            self.state.seen.push((mark, blob.size));
+            self.state.counts.blobs.add(blob.size);
+            if !self.state.edges.has(mark) {
+                self.state.counts.unreferenced.add(blob.size);
             }
         }
         match read {
-            Read::Wrong => drop(self.miscomputed.insert(digest)),
+            Read::Wrong => drop(self.state.miscomputed.insert(digest)),
             Read::Right(index) => {
-                self.counts.hashed.add(blob.size);
+                self.state.counts.hashed.add(blob.size);
                 match index {
                     Some((Kind::IndexWrong, reason)) => {
-                        self.misindexed.insert(digest, (*reason).to_owned());
+                        self.state.misindexed.insert(digest, (*reason).to_owned());
                     }
                     Some((kind, reason)) => self.note(|| Finding::new(*kind, digest, reason), *kind),
                     None => {}
@@ -136,9 +144,17 @@ impl Walk<'_> {
             Read::Not => {}
         }
         let whole = matches!(blob.state, State::Whole { .. });
-        if !whole || self.miscomputed.contains(&digest) || self.edges.disagree(mark, blob.size) {
-            self.suspects.insert(mark, Some(digest));
+        if !whole || self.state.miscomputed.contains(&digest) || self.state.edges.disagree(mark, blob.size) {
+            self.state.suspects.insert(mark, Some(digest));
         }
+    }
+}
+
+/// Which share of all blobs comes before this name.
+fn share(name: &str) -> f64 {
+    match place(name) {
+        Some(Place::Blob(digest)) => mark(&digest) as f64 / Mark::MAX as f64,
+        _ => 0.0,
     }
 }
 

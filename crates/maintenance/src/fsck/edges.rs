@@ -5,23 +5,37 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use wharfinger_oci::{Digest, RepositoryName};
 
 use crate::graph::{Mark, mark};
 
 /// A blob that a repository needs, or has a link to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "(Mark, u32, u32)", into = "(Mark, u32, u32)")]
 struct Edge {
     blob: Mark,
     repository: u32,
     size: u32,
 }
 
+impl From<(Mark, u32, u32)> for Edge {
+    fn from((blob, repository, size): (Mark, u32, u32)) -> Self {
+        Edge { blob, repository, size }
+    }
+}
+
+impl From<Edge> for (Mark, u32, u32) {
+    fn from(edge: Edge) -> Self {
+        (edge.blob, edge.repository, edge.size)
+    }
+}
+
 /// No manifest tells the size.
 const UNTOLD: u32 = u32::MAX;
 
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Edges {
     names: Vec<RepositoryName>,
     edges: Vec<Edge>,

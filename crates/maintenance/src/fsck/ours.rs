@@ -34,7 +34,7 @@ impl Walk<'_> {
     }
 
     async fn look_at_row(&mut self, row: Row) {
-        self.counts.ours.add(row.size);
+        self.state.counts.ours.add(row.size);
         match place(&row.name) {
             Some(Place::ChunkIndex(digest)) => self.look_at_index(&digest, row.size).await,
             Some(Place::Session(id)) => self.look_at_session(id).await,
@@ -50,7 +50,7 @@ impl Walk<'_> {
             return self.look_at_stale_index(digest).await;
         };
         let expected = ChunkIndex::encoded_size(size) as u64;
-        if length == expected || self.misindexed.contains_key(digest) {
+        if length == expected || self.state.misindexed.contains_key(digest) {
             return;
         }
         let limit = ChunkIndex::encoded_size(size).max(usize::try_from(length).unwrap_or(0)) + 1024;
@@ -58,7 +58,7 @@ impl Walk<'_> {
         match read.map(|(bytes, _)| ChunkIndex::decode(&bytes)) {
             Ok(Some(index)) if index.size() != size => {
                 let reason = format!("its chunk index is that of {} bytes, it has {size}", index.size());
-                self.misindexed.insert(*digest, reason);
+                self.state.misindexed.insert(*digest, reason);
             }
             Ok(None) => {
                 let reason = "its chunk index cannot be read as one and is taken as absent";
@@ -82,20 +82,20 @@ impl Walk<'_> {
         let key = layout::upload_session(&id);
         match registry.session_summary(id).await {
             Ok(Some(_)) => {
-                self.counts.sessions += 1;
-                self.named.session(id);
+                self.state.counts.sessions += 1;
+                self.state.named.session(id);
             }
             Ok(None) => {
                 // What it staged is nobody else's: it is not told to belong to no one.
-                self.named.session(id);
+                self.state.named.session(id);
                 if registry.store().head(&key).await.is_ok() {
                     let reason = "the record of an upload cannot be read; its client begins again";
                     self.note(|| Finding::new(Kind::SessionBroken, &key, reason), Kind::SessionBroken);
                 }
             }
             Err(error) => {
-                self.named.session(id);
-                self.findings.push(Finding::new(Kind::Unreadable, &key, error));
+                self.state.named.session(id);
+                self.state.findings.push(Finding::new(Kind::Unreadable, &key, error));
             }
         }
     }
@@ -107,7 +107,7 @@ impl Walk<'_> {
                 self.note(|| Finding::new(Kind::AuditBroken, &key, reason), Kind::AuditBroken);
             }
             Err(error) if error.is_not_found() => {}
-            Err(error) => self.findings.push(Finding::new(Kind::Unreadable, &key, error)),
+            Err(error) => self.state.findings.push(Finding::new(Kind::Unreadable, &key, error)),
         }
     }
 
@@ -118,7 +118,7 @@ impl Walk<'_> {
             Ok((bytes, _)) => serde_json::from_slice::<Descriptor>(&bytes).ok(),
             Err(error) if error.is_not_found() => return,
             Err(error) if error.kind == StoreErrorKind::Invalid => None,
-            Err(error) => return self.findings.push(Finding::new(Kind::Unreadable, &key, error)),
+            Err(error) => return self.state.findings.push(Finding::new(Kind::Unreadable, &key, error)),
         };
         let stale = if told.is_none_or(|told| told.digest != *digest) {
             Some("the entry does not describe the referrer")

@@ -98,7 +98,7 @@ impl Proven {
     }
 }
 
-async fn is_fresh(path: &Path) -> bool {
+pub(super) async fn is_fresh(path: &Path) -> bool {
     let modified = tokio::fs::metadata(path).await.and_then(|meta| meta.modified());
     modified.is_ok_and(|at| SystemTime::now().duration_since(at).unwrap_or_default() < GOOD_FOR)
 }

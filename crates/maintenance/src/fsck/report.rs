@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use wharfinger_registry::{Happened, Registry};
@@ -14,7 +14,7 @@ use crate::segments::Orphans;
 use crate::{Effort, Finding, Kind, Severity, used};
 
 /// What was looked at.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// Repositories that have something in them.
     pub repositories: u64,
@@ -134,15 +134,15 @@ fn rfc3339(time: SystemTime) -> String {
 
 impl Walk<'_> {
     pub(super) fn report(mut self, started: SystemTime) -> Report {
-        self.findings.sort();
-        self.findings.dedup();
+        self.state.findings.sort();
+        self.state.findings.dedup();
         let mut report = Report {
             started_at: rfc3339(started),
             seconds: started.elapsed().unwrap_or_default().as_secs_f64(),
             deep: self.options.deep,
-            counts: self.counts,
-            findings: self.findings,
-            notes: self.notes,
+            counts: self.state.counts,
+            findings: self.state.findings,
+            notes: self.state.notes,
             images: Vec::new(),
             orphans: self.orphans,
         };

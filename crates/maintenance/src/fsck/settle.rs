@@ -15,25 +15,27 @@ use crate::{Finding, Kind, Severity, parallel};
 impl Walk<'_> {
     /// Judges everything that looked wrong.
     pub(super) async fn settle(&mut self) -> Result<()> {
-        self.suspects.extend(self.misindexed.keys().map(|digest| (mark(digest), Some(*digest))));
-        let mut names = self.edges.users_of(self.suspects.keys().copied());
-        names.append(&mut self.doubtful);
-        if names.is_empty() && self.suspects.is_empty() {
+        self.state.suspects.extend(self.state.misindexed.keys().map(|digest| (mark(digest), Some(*digest))));
+        let mut names = self.state.edges.users_of(self.state.suspects.keys().copied());
+        names.append(&mut self.state.doubtful);
+        if names.is_empty() && self.state.suspects.is_empty() {
             return Ok(());
         }
-        let marks: HashSet<Mark> = self.suspects.keys().copied().collect();
+        let marks: HashSet<Mark> = self.state.suspects.keys().copied().collect();
         let (graph, census) = self.settled(&names, marks).await?;
-        self.findings.extend(graph.judge(&census));
+        self.state.findings.extend(graph.judge(&census));
         self.look_at_indexes(&graph, &census).await;
         self.look_at_dangling_links(&graph, &census);
         let only = &self.options.only;
         if !only.is_empty() {
-            self.findings.retain(|finding| finding.digest().is_some_and(|digest| only.contains(&digest)));
+            self.state
+                .findings
+                .retain(|finding| finding.digest().is_some_and(|digest| only.contains(&digest)));
         }
-        self.counts.unknown =
-            self.findings.iter().filter(|finding| finding.kind.severity() == Severity::Unknown).count();
-        self.findings.sort();
-        self.findings.dedup();
+        self.state.counts.unknown =
+            self.state.findings.iter().filter(|finding| finding.kind.severity() == Severity::Unknown).count();
+        self.state.findings.sort();
+        self.state.findings.dedup();
         Ok(())
     }
 
@@ -58,9 +60,10 @@ impl Walk<'_> {
     ) -> Result<(Graph, Census)> {
         let Site { registry, inventory } = self.site;
         let unneeded: Vec<(Digest, u64)> = self
+            .state
             .suspects
             .iter()
-            .filter(|(mark, _)| !self.edges.has(**mark))
+            .filter(|(mark, _)| !self.state.edges.has(**mark))
             .filter_map(|(_, digest)| digest.map(|digest| (digest, 0)))
             .collect();
         let mut graph = Graph::of_blobs(blobs);
@@ -87,7 +90,7 @@ impl Walk<'_> {
 
     /// Computes the digests again that were wrong.
     async fn read_again(&self, graph: &mut Graph) {
-        let wrong = self.miscomputed.iter().filter(|digest| {
+        let wrong = self.state.miscomputed.iter().filter(|digest| {
             graph.blobs.get(*digest).is_some_and(|blob| blob.state == State::Whole { hashed: false })
         });
         let wrong: Vec<Digest> = wrong.copied().collect();
@@ -105,7 +108,7 @@ impl Walk<'_> {
     /// Chunk indexes that are those of other bytes, while the blob itself is right.
     async fn look_at_indexes(&mut self, graph: &Graph, census: &Census) {
         let mut wrong = BTreeMap::new();
-        for (digest, reason) in std::mem::take(&mut self.misindexed) {
+        for (digest, reason) in std::mem::take(&mut self.state.misindexed) {
             let store = self.site.registry.store();
             let Ok(right) = graph::read::proved(store, &digest, &self.pace).await else { continue };
             match compare(self.site, &digest, &right).await {
@@ -117,7 +120,7 @@ impl Walk<'_> {
         let mut users = graph.users_of(census, &wrong.keys().copied().collect());
         for (digest, reason) in wrong {
             let images = users.remove(&digest).unwrap_or_default();
-            self.findings.push(Finding::new(Kind::IndexWrong, digest, reason).hitting(images));
+            self.state.findings.push(Finding::new(Kind::IndexWrong, digest, reason).hitting(images));
         }
     }
 

@@ -150,7 +150,7 @@ impl Recent {
     }
 
     /// What could not be written is to be written again.
-    pub(super) fn put_back(&mut self, name: &RepositoryName, activity: Activity) {
+    pub(super) fn put_back(&mut self, name: &RepositoryName, activity: &Activity) {
         for (digest, tag, happened) in activity.each() {
             let Some(manifest) = self.manifest(name, digest) else { continue };
             let seen = manifest.seen(tag.as_ref());
@@ -229,7 +229,7 @@ mod tests {
         recent.pushed(&name(), &[], &digest(MOST), &event);
         let (_, activity) = recent.take(true).remove(0);
         assert_eq!(activity.each().count(), MOST, "one more finds no room");
-        recent.put_back(&name(), activity);
+        recent.put_back(&name(), &activity);
         assert_eq!(recent.take(false)[0].1.each().count(), MOST);
         recent.pushed(&name(), &[], &digest(MOST), &event);
         assert_eq!(recent.manifests, 1, "what is written makes room");
