@@ -94,6 +94,8 @@ const FAULTS: &[Fault] = &[
     ("not ready", instance::not_ready),
     ("certificate", instance::certificate),
     ("uploads", instance::uploads),
+    ("sweep of uploads", instance::sweep),
+    ("scrub", instance::scrub),
     ("cache in front", redis_and_cache::cache_in_front),
     ("redis", redis_and_cache::redis),
     ("disk cache", redis_and_cache::disk_cache_refuses),

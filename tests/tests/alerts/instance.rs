@@ -1,10 +1,13 @@
 //! Faults of one instance, on a directory.
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use serde_json::{Value, json};
 use wharfinger_test_support::{
-    Api, Authority, Client, Image, Registry, Request, run_tool, wharfinger_binary,
+    Api, Authority, Builder, Client, Image, Registry, Request, run_tool, wait_until, wharfinger_binary,
 };
 
 use super::watch::Watch;
@@ -59,16 +62,22 @@ pub(crate) fn certificate() {
     watch.judge();
 }
 
-/// Clients break off their pushes, and the sweep was told only to count.
-pub(crate) fn uploads() {
+/// A registry that sweeps abandoned uploads every second, or only counts them.
+fn sweeping(only_counting: bool) -> (Builder, u16) {
     let purging = "storage.maintenance.uploadpurging";
     let (builder, port) = watched(Registry::builder());
-    let registry = builder
+    let builder = builder
         .set(&format!("{purging}.enabled"), true)
         .set(&format!("{purging}.age"), "1s")
         .set(&format!("{purging}.interval"), "1s")
-        .set(&format!("{purging}.dryrun"), true)
-        .start();
+        .set(&format!("{purging}.dryrun"), only_counting);
+    (builder, port)
+}
+
+/// Clients break off their pushes, and the sweep was told only to count.
+pub(crate) fn uploads() {
+    let (builder, port) = sweeping(true);
+    let registry = builder.start();
     let _traffic = pulled(&registry);
     let api = registry.api();
     let mut watch = Watch::begin(&["WharfingerUploadsNotPurged"], port, registry.directory());
@@ -81,5 +90,59 @@ pub(crate) fn uploads() {
     let mut purge = Command::new(wharfinger_binary());
     purge.args(["uploads", "purge", "--older-than", "0s"]).arg(registry.directory().join("config.yml"));
     watch.mend_it(|| drop(run_tool(&mut purge)), SOON + 4);
+    watch.judge();
+}
+
+/// The directory of the uploads cannot be read any more.
+pub(crate) fn sweep() {
+    let (builder, port) = sweeping(false);
+    let registry = builder
+        .allow_log("purging abandoned uploads failed")
+        .allow_log("list of wharfinger/v1/uploads")
+        .start();
+    let _traffic = pulled(&registry);
+    let (place, aside) = (registry.root().join("wharfinger/v1/uploads"), registry.root().join("aside"));
+    fs::create_dir_all(&place).unwrap();
+    let mut watch = Watch::begin(&["WharfingerUploadsNotPurged"], port, registry.directory());
+    watch.break_it(|| {
+        fs::rename(&place, &aside).unwrap();
+        symlink("uploads", &place).unwrap();
+    });
+    watch.expect_alert(SOON + 12);
+    let mend = || {
+        fs::remove_file(&place).unwrap();
+        fs::rename(&aside, &place).unwrap();
+    };
+    watch.mend_it(mend, SOON + 4);
+    watch.judge();
+}
+
+/// The scrub may read a byte a second since seven weeks, and does not get round.
+pub(crate) fn scrub() {
+    let (builder, port) = watched(Registry::builder());
+    let mut registry = builder.set("scrub.period", "10s").start();
+    let traffic = pulled(&registry);
+    let record = registry.root().join("wharfinger/v1/scrub");
+    wait_until("the scrub to begin", Duration::from_secs(20), || record.exists());
+    let mut watch = Watch::begin(&["WharfingerScrubLate"], port, registry.directory());
+    drop(traffic);
+    watch.break_it(|| {
+        registry.stop();
+        let mut told: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+        let weeks = SystemTime::now() - Duration::from_secs(7 * 7 * 86_400);
+        let started = humantime::format_rfc3339(weeks).to_string();
+        let nothing = json!({ "started": started, "blobs": 0, "bytes": 0, "damaged": 0, "unreadable": 0 });
+        (told["pass"], told["last"]) = (nothing, Value::Null);
+        fs::write(&record, told.to_string()).unwrap();
+        registry.reconfigure("scrub.rate", 1);
+        registry.start_again();
+    });
+    watch.expect_alert(SOON);
+    let mend = || {
+        registry.stop();
+        registry.reconfigure("scrub.rate", "20MiB");
+        registry.start_again();
+    };
+    watch.mend_it(mend, SOON);
     watch.judge();
 }

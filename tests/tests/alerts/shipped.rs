@@ -11,10 +11,7 @@ use wharfinger_test_support::{
     Api, Authority, Client, Image, Registry, Request, run_tool, system_tool, wait_until, wharfinger_binary,
 };
 
-use super::{rules, watch, watched};
-
-/// The metric of the scrub.
-const SCRUB: &str = "wharfinger_scrub_oldest_unverified_seconds";
+use super::{rules, watched};
 
 fn promtool(arguments: &[&str], file: &Path) -> String {
     run_tool(system_tool("promtool").command().args(arguments).arg(file))
@@ -103,14 +100,6 @@ fn every_metric_of_rules_and_dashboard_is_told_by_a_running_server() {
     let wanted = rules::metrics_in(&wanted);
     let missing: Vec<&String> = wanted.iter().filter(|name| !told.contains(name.as_str())).collect();
     assert!(missing.is_empty() && wanted.len() > 20, "no server tells {missing:?}");
-}
-
-#[test]
-fn a_scrub_that_does_not_get_round_is_told_after_an_hour() {
-    let days = |days: u64| Some(format!("{SCRUB} {}\n", days * 86_400));
-    let hour = 3600 / watch::STEP;
-    let scrapes: Vec<_> = [vec![days(44); 10], vec![days(46); hour + 5], vec![days(1); 10]].concat();
-    watch::judge(&["WharfingerScrubLate"], &scrapes, 10, 10 + hour + 5);
 }
 
 #[test]

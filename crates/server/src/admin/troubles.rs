@@ -1,6 +1,6 @@
 //! What is wrong now beside the store, readiness and damaged blobs: a sentence each, for the status.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -10,6 +10,8 @@ use crate::recent::{Counts, SLOW, WINDOW};
 /// A certificate that ends sooner is a trouble, in seconds.
 const CERTIFICATE: i64 = 7 * 24 * 3600;
 const DAY: i64 = 24 * 3600;
+/// What was not verified for longer is a trouble.
+const SCRUB: Duration = Duration::from_secs(45 * 24 * 3600);
 
 /// All of them; empty where all is well. The limits are those of the alert rules.
 pub(super) fn now(app: &App) -> Vec<Value> {
@@ -22,6 +24,7 @@ pub(super) fn now(app: &App) -> Vec<Value> {
         slow(recent),
         memory(app.registry.buffers()),
         certificate.and_then(ending),
+        app.scrub.oldest_unverified().and_then(late),
     ];
     let trouble = |(name, text): (&str, String)| json!({ "name": name, "text": text });
     found.into_iter().flatten().map(trouble).collect()
@@ -65,6 +68,18 @@ fn ending(seconds: i64) -> Option<(&'static str, String)> {
     Some(("certificate_ends", text))
 }
 
+/// The scrub does not get round.
+fn late(oldest: Duration) -> Option<(&'static str, String)> {
+    (oldest > SCRUB).then(|| {
+        let days = oldest.as_secs() / (24 * 3600);
+        let text = format!(
+            "not everything was verified for {days} days: the scrub is held up, or scrub.rate is too little \
+             for scrub.period"
+        );
+        ("scrub_late", text)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +92,8 @@ mod tests {
         // One of few says nothing.
         assert!(failing(counts(1, 1, 0, 0)).is_none() && slow(counts(0, 0, 1, 1)).is_none());
         assert!(memory((95, 100)).is_none() && memory((96, 100)).is_some());
+        assert!(late(SCRUB).is_none());
+        assert!(late(SCRUB + Duration::from_secs(1)).unwrap().1.contains("for 45 days"));
         assert!(ending(CERTIFICATE).is_none());
         assert!(ending(CERTIFICATE - 1).unwrap().1.contains("in 6 days"));
         assert!(ending(-1).unwrap().1.contains("has ended"));
