@@ -24,11 +24,17 @@ impl Graph {
             let listed = census.repositories.get(name).unwrap_or(&nothing);
             let judge = Judge::new(self, name, view, listed);
             let mut links = judge.links();
-            for digest in self.needed(view, listed) {
-                judge.manifest(&digest, &mut links, &mut findings);
-                judge.note_blobs(&digest, |blob| wrong.contains_key(blob), &mut hit);
+            let (there, lost): (Vec<Digest>, Vec<Digest>) =
+                self.needed(view, listed).into_iter().partition(|digest| !judge.is_lost(digest));
+            for digest in &lost {
+                let key = layout::revision_link(name, digest);
+                links.insert(key.clone(), judge.lost(&key, judge.images(digest)));
             }
-            judge.layers(&mut links, &mut findings);
+            for digest in &there {
+                judge.manifest(digest, &mut links, &mut findings);
+                judge.note_blobs(digest, |blob| wrong.contains_key(blob), &mut hit);
+            }
+            judge.layers(&there, &mut links, &mut findings);
             findings.extend(links.into_values());
         }
         for (digest, (kind, reason)) in wrong {
@@ -188,6 +194,13 @@ impl Judge<'_> {
         links
     }
 
+    /// Whether a listing alone shows a manifest: neither its link is there by name, nor a tag or an index that leads to
+    /// it. Most likely it was deleted, and so may be everything that it names.
+    fn is_lost(&self, manifest: &Digest) -> bool {
+        let missing = matches!(self.view.revisions.get(manifest), Some(Link::Missing));
+        missing && !self.reached.contains(manifest) && !self.tags.contains_key(manifest)
+    }
+
     fn unreadable(&self, key: &Key, error: &str, images: impl IntoIterator<Item = String>) -> Finding {
         Finding::new(Kind::Unreadable, key, error).within(self.name).hitting(images)
     }
@@ -211,10 +224,6 @@ impl Judge<'_> {
         };
         let key = layout::revision_link(self.name, digest);
         match self.view.revisions.get(digest) {
-            // Neither a tag nor an index leads to it: the listing alone shows what may be gone.
-            Some(Link::Missing) if !self.reached.contains(digest) => {
-                links.insert(key.clone(), self.lost(&key, self.images(digest)));
-            }
             Some(Link::Missing) => {
                 findings.push(find(Kind::ManifestUnlinked, "the repository has no revision link to it"));
             }
@@ -253,16 +262,16 @@ impl Judge<'_> {
     }
 
     /// Blobs that manifests here name and that have no link here, or a broken one.
-    fn layers(&self, links: &mut BTreeMap<Key, Finding>, findings: &mut Vec<Finding>) {
+    fn layers(&self, manifests: &[Digest], links: &mut BTreeMap<Key, Finding>, findings: &mut Vec<Finding>) {
         let mut hit: BTreeMap<Digest, BTreeSet<String>> = BTreeMap::new();
-        for manifest in self.graph.needed(self.view, self.listed) {
-            for (digest, _) in self.graph.blobs_of(&manifest) {
+        for manifest in manifests {
+            for (digest, _) in self.graph.blobs_of(manifest) {
                 let link = self.view.layers.get(&digest);
                 let doubtful = |link: &Link| {
                     matches!(link, Link::Missing | Link::Unknown(_)) || broken_length(link, &digest).is_some()
                 };
                 if link.is_some_and(doubtful) {
-                    hit.entry(digest).or_default().extend(self.images(&manifest));
+                    hit.entry(digest).or_default().extend(self.images(manifest));
                 }
             }
         }
