@@ -7,7 +7,7 @@ use wharfinger_store::Key;
 
 use super::{Outcome, Step};
 use crate::copies::{Source, copy_blob};
-use crate::graph::{Link, read};
+use crate::graph::{LOOK_AGAIN, Link, read};
 use crate::prove::{Pace, hash};
 
 /// Why a repair was not made.
@@ -86,10 +86,16 @@ async fn is_right(registry: &Registry, digest: &Digest, pace: &Pace) -> bool {
 }
 
 async fn read_back(registry: &Registry, digest: &Digest, pace: &Pace) -> Result<Outcome, Failed> {
-    match is_right(registry, digest, pace).await {
-        true => Ok(Outcome::Mended),
-        false => Err(Failed::NotReadBack(digest.to_string())),
+    // A replica that lags goes on to show what was there before.
+    for wait in [None].into_iter().chain(LOOK_AGAIN.map(Some)) {
+        if let Some(wait) = wait {
+            tokio::time::sleep(wait).await;
+        }
+        if is_right(registry, digest, pace).await {
+            return Ok(Outcome::Mended);
+        }
     }
+    Err(Failed::NotReadBack(digest.to_string()))
 }
 
 async fn write_link(registry: &Registry, key: &str, digest: &Digest) -> Result<Outcome, Failed> {
