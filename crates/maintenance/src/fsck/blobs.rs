@@ -16,7 +16,7 @@ enum Read {
     /// It was not read.
     Not,
     /// Its digest is right; what is wrong with the chunk index beside it, if anything.
-    Right(Option<(Kind, &'static str)>),
+    Right(Option<(Kind, String)>),
     /// It is not what its digest says, or could not be read.
     Wrong,
 }
@@ -134,10 +134,10 @@ impl Walk<'_> {
             Read::Right(index) => {
                 self.state.counts.hashed.add(blob.size);
                 match index {
-                    Some((Kind::IndexWrong, reason)) => {
-                        self.state.misindexed.insert(digest, (*reason).to_owned());
+                    Some((Kind::IndexWrong | Kind::Unreadable, reason)) => {
+                        self.state.misindexed.insert(digest, reason.clone());
                     }
-                    Some((kind, reason)) => self.note(|| Finding::new(*kind, digest, reason), *kind),
+                    Some((_, reason)) => self.note_broken_index(digest, reason),
                     None => {}
                 }
             }
@@ -146,6 +146,13 @@ impl Walk<'_> {
         let whole = matches!(blob.state, State::Whole { .. });
         if !whole || self.state.miscomputed.contains(&digest) || self.state.edges.disagree(mark, blob.size) {
             self.state.suspects.insert(mark, Some(digest));
+        }
+    }
+
+    /// Notes once that a chunk index cannot be read as one.
+    pub(super) fn note_broken_index(&mut self, digest: Digest, reason: &str) {
+        if self.state.unindexed.insert(digest) {
+            self.note(|| Finding::new(Kind::IndexBroken, digest, reason), Kind::IndexBroken);
         }
     }
 }
@@ -178,23 +185,19 @@ async fn read(site: Site<'_>, options: &Options, pace: &Pace, digest: &Digest, b
 }
 
 /// What is wrong with the chunk index that lies beside a blob.
-pub(super) async fn compare(
-    site: Site<'_>,
-    digest: &Digest,
-    right: &ChunkIndex,
-) -> Option<(Kind, &'static str)> {
+pub(super) async fn compare(site: Site<'_>, digest: &Digest, right: &ChunkIndex) -> Option<(Kind, String)> {
+    let broken = "its chunk index cannot be read as one and is taken as absent";
     let limit = ChunkIndex::encoded_size(right.size()) * 2 + 64;
     match site.registry.store().get_newest(&layout::chunk_index(digest), limit).await {
         Ok((bytes, _)) => match ChunkIndex::decode(&bytes) {
             Some(index) if index == *right => None,
-            Some(_) => Some((Kind::IndexWrong, "its chunk index is that of other bytes")),
-            None => Some((Kind::IndexBroken, "its chunk index cannot be read as one and is taken as absent")),
+            Some(_) => Some((Kind::IndexWrong, "its chunk index is that of other bytes".to_owned())),
+            None => Some((Kind::IndexBroken, broken.to_owned())),
         },
         // None is needed, or the next whole read writes it.
         Err(error) if error.is_not_found() => None,
-        Err(error) if error.kind == StoreErrorKind::Invalid => {
-            Some((Kind::IndexBroken, "its chunk index cannot be read as one and is taken as absent"))
-        }
-        Err(_) => None,
+        Err(error) if error.kind == StoreErrorKind::Invalid => Some((Kind::IndexBroken, broken.to_owned())),
+        // Who pulls the blob fails as well: its bytes go out by the index.
+        Err(error) => Some((Kind::Unreadable, error.to_string())),
     }
 }

@@ -62,7 +62,7 @@ impl Walk<'_> {
             }
             Ok(None) => {
                 let reason = "its chunk index cannot be read as one and is taken as absent";
-                self.note(|| Finding::new(Kind::IndexBroken, digest, reason), Kind::IndexBroken);
+                self.note_broken_index(*digest, reason);
             }
             Ok(Some(_)) | Err(_) => {}
         }

@@ -105,22 +105,23 @@ impl Walk<'_> {
         }
     }
 
-    /// Chunk indexes that are those of other bytes, while the blob itself is right.
+    /// Chunk indexes that are those of other bytes, or cannot be read, while the blob itself is right.
     async fn look_at_indexes(&mut self, graph: &Graph, census: &Census) {
         let mut wrong = BTreeMap::new();
         for (digest, reason) in std::mem::take(&mut self.state.misindexed) {
             let store = self.site.registry.store();
             let Ok(right) = graph::read::proved(store, &digest, &self.pace).await else { continue };
             match compare(self.site, &digest, &right).await {
-                Some((Kind::IndexWrong, _)) => drop(wrong.insert(digest, reason)),
-                Some((kind, reason)) => self.note(|| Finding::new(kind, digest, reason), kind),
+                Some((Kind::IndexWrong, _)) => drop(wrong.insert(digest, (Kind::IndexWrong, reason))),
+                Some((Kind::Unreadable, error)) => drop(wrong.insert(digest, (Kind::Unreadable, error))),
+                Some((_, reason)) => self.note_broken_index(digest, &reason),
                 None => {}
             }
         }
         let mut users = graph.users_of(census, &wrong.keys().copied().collect());
-        for (digest, reason) in wrong {
+        for (digest, (kind, reason)) in wrong {
             let images = users.remove(&digest).unwrap_or_default();
-            self.state.findings.push(Finding::new(Kind::IndexWrong, digest, reason).hitting(images));
+            self.state.findings.push(Finding::new(kind, digest, reason).hitting(images));
         }
     }
 

@@ -43,8 +43,10 @@ pub(super) struct State {
     pub(super) suspects: HashMap<Mark, Option<Digest>>,
     /// Those of them that have other bytes than they should: a look does not tell.
     pub(super) miscomputed: HashSet<Digest>,
-    /// Chunk indexes that are not those of their blobs, and why.
+    /// Chunk indexes that are not those of their blobs, or cannot be read, and why.
     pub(super) misindexed: BTreeMap<Digest, String>,
+    /// Blobs whose chunk index was told to be broken: two streams meet it.
+    pub(super) unindexed: HashSet<Digest>,
     pub(super) named: Named,
     /// Uploads of Distribution.
     pub(super) uploads: Vec<(RepositoryName, String)>,
