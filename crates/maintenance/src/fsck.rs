@@ -164,6 +164,7 @@ impl<'a> Walk<'a> {
                 }
             }
             segments::name_uploads(store, &later, &mut self.state.named).await;
+            segments::name_origins(store, &scan.orphans, &mut self.state.named).await;
             scan = segments::scan(inventory, &self.state.named, self.watch).await?;
         }
         self.state.counts.segments = scan.all;

@@ -230,6 +230,26 @@ pub(crate) async fn name_upload(store: &dyn Store, repository: &RepositoryName, 
     }
 }
 
+/// What uploads name that orphans seem to be of: a listing may lack their records, which are there by name.
+pub(crate) async fn name_origins(store: &dyn Store, orphans: &[Orphans], named: &mut Named) {
+    for orphan in orphans {
+        match origin(&orphan.prefix) {
+            Origin::Session(id) => {
+                let record = store.head(&layout::upload_session(&id)).await;
+                if !record.is_err_and(|error| error.is_not_found()) {
+                    named.session(id);
+                }
+            }
+            Origin::Distribution { repository, upload } => {
+                if let Ok(name) = RepositoryName::parse(&repository) {
+                    name_upload(store, &name, &upload, named).await;
+                }
+            }
+            Origin::Other => {}
+        }
+    }
+}
+
 /// Lists all segments and tells which prefixes nothing names.
 pub(crate) async fn scan(inventory: &dyn Inventory, named: &Named, watch: &dyn Watch) -> Result<Scan> {
     let mut scan = Scan::default();

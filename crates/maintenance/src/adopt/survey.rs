@@ -250,6 +250,7 @@ impl Survey {
                 }
             }
             segments::name_uploads(store, &later, &mut named).await;
+            segments::name_origins(store, &scan.orphans, &mut named).await;
             scan = segments::scan(inventory, &named, watch).await?;
         }
         self.holdings.segments = scan.all;

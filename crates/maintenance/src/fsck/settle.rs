@@ -10,7 +10,7 @@ use super::blobs::compare;
 use super::{Site, Walk};
 use crate::census::Census;
 use crate::graph::{self, Graph, LOOK_AGAIN, Link, Mark, State, mark};
-use crate::{Finding, Kind, Severity, parallel};
+use crate::{Finding, Kind, Severity, parallel, segments};
 
 impl Walk<'_> {
     /// Judges everything that looked wrong.
@@ -23,6 +23,12 @@ impl Walk<'_> {
         }
         let marks: HashSet<Mark> = self.state.suspects.keys().copied().collect();
         let (graph, census) = self.settled(&names, marks).await?;
+        // A blob that no listing shows was not met before, and consists of segments all the same.
+        graph
+            .blobs
+            .values()
+            .filter_map(|blob| blob.form.as_ref())
+            .for_each(|form| segments::name(form, &mut self.state.named));
         self.state.findings.extend(graph.judge(&census));
         self.look_at_indexes(&graph, &census).await;
         self.look_at_dangling_links(&graph, &census);
