@@ -5,20 +5,14 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
-use wharfinger_test_support::{Digest, Ground, Harm, Image, Matrix, Operator, Registry, Rng, Tree, pause};
+use wharfinger_test_support::{BrokenRecords, Ground, Harm, Matrix, Registry, Rng, Tree, pause};
 
 const HARMS: [Harm; 6] =
     [Harm::Missing, Harm::Empty, Harm::Truncated, Harm::Flipped, Harm::Swapped, Harm::Unreadable];
 
 /// A registry whose log tells of harm.
 fn harmed() -> Registry {
-    let mut builder = Registry::builder();
-    for expected in
-        ["damaged", "does not hold a digest", "the request failed", "storage call failed", "broken off"]
-    {
-        builder = builder.allow_log(expected);
-    }
-    builder.start()
+    Registry::builder().allow_harm().start()
 }
 
 /// What the server writes by itself is not meant: its probe, its socket, its records.
@@ -26,12 +20,6 @@ fn tree(ground: Ground<'_>) -> Tree {
     let own = ["v1/probe", "admin", "v1/audit", "v1/instances", "v1/activity"];
     let own = own.map(|name| format!("/wharfinger/{name}"));
     ground.tree().filter(|name| !own.iter().any(|prefix| name.starts_with(prefix.as_str())))
-}
-
-/// Names that differ, without the sign in front; empty directories are not meant.
-fn differences(before: &Tree, after: &Tree) -> BTreeSet<String> {
-    let lines = before.differences(after);
-    lines.iter().map(|line| line[2..].to_owned()).filter(|name| !name.ends_with('/')).collect()
 }
 
 #[test]
@@ -46,7 +34,7 @@ fn each_kind_of_harm_is_told_and_mended_from_a_backup_and_nothing_else_changes()
     registry.stop();
     registry.start_again();
     let harmed = tree(ground);
-    let operator = Operator::of(&registry.directory().join("config.yml"));
+    let operator = registry.operator();
     let from = ["--backup", backup.root().to_str().unwrap()];
 
     let (code, report) = operator.json(&["fsck", "--deep"]);
@@ -56,13 +44,11 @@ fn each_kind_of_harm_is_told_and_mended_from_a_backup_and_nothing_else_changes()
     matrix.assert_diagnosed(&operator);
     let (code, plan) = operator.json(&[&["heal", "--dry-run", "--deep"], &from[..]].concat());
     assert_eq!((code, plan["dry_run"].as_bool()), (1, Some(true)));
-    assert_eq!(differences(&harmed, &tree(ground)), BTreeSet::new(), "who only looks changes nothing");
+    assert_eq!(harmed.changed(&tree(ground)), BTreeSet::new(), "who only looks changes nothing");
 
     let healed = operator.run(&[&["heal", "--deep"], &from[..]].concat());
     assert_eq!(healed.code, 1, "links that may have been deleted on purpose are left: {healed:?}");
-    let left: BTreeSet<String> =
-        differences(&well, &harmed).difference(&slashed(matrix.repaired(false))).cloned().collect();
-    assert_eq!(differences(&well, &tree(ground)), left, "{healed:?}");
+    assert_eq!(well.changed(&tree(ground)), matrix.lasting(&well, &harmed, false), "{healed:?}");
     let (_, report) = operator.json(&["fsck", "--deep"]);
     matrix.assert_left(&report, false);
 
@@ -72,37 +58,14 @@ fn each_kind_of_harm_is_told_and_mended_from_a_backup_and_nothing_else_changes()
     matrix.assert_left(&report, true);
     let again = tree(ground);
     operator.run(&[&["heal", "--deep", "--relink"], &from[..]].concat());
-    assert_eq!(differences(&again, &tree(ground)), BTreeSet::new(), "a second run finds nothing to do");
+    assert_eq!(again.changed(&tree(ground)), BTreeSet::new(), "a second run finds nothing to do");
     matrix.assert_mended(&registry.api());
 }
 
 #[test]
 fn records_that_cannot_be_read_are_of_note_and_hurt_nobody() {
     let registry = harmed();
-    let subject = Image::small(3);
-    registry.api().push_image("app", "v1", &subject);
-    let operator = Operator::of(&registry.directory().join("config.yml"));
-    let root = registry.root();
-    let audit =
-        root.join("wharfinger/v1/audit/2026-11-29/210614.123456-6f1c9d3e-8a2e-4d0e-9f5e-3a1f7c2b9d10");
-    let hex = subject.digest.hex();
-    let stale = Digest::sha256(b"gone").hex();
-    let referrer =
-        root.join(format!("wharfinger/v1/repositories/app/_referrers/sha256/{hex}/sha256/{stale}"));
-    for file in [&audit, &referrer] {
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, b"{").unwrap();
-    }
-    let (code, report) = operator.json(&["fsck", "--deep"]);
-    let notes = &report["notes"];
-    assert_eq!(
-        (code, &notes["audit-broken"], &notes["referrer-stale"]),
-        (0, &1.into(), &1.into()),
-        "{report:#}"
-    );
-    let (code, healed) = operator.json(&["heal", "--deep"]);
-    assert_eq!((code, &healed["done"]), (0, &serde_json::json!([])), "{healed:#}");
-    assert_eq!(registry.api().pull("app", "v1").digest, subject.digest);
+    BrokenRecords::write(&registry, Ground::Directory(registry.root())).assert_of_note(&registry);
 }
 
 #[test]
@@ -117,7 +80,7 @@ fn walks_and_repairs_that_are_killed_converge() {
     registry.stop();
     registry.start_again();
     let harmed = tree(ground);
-    let operator = Operator::of(&registry.directory().join("config.yml"));
+    let operator = registry.operator();
     let from = ["--backup", backup.root().to_str().unwrap()];
     let mut rng = Rng::from_environment("when the commands are killed");
     for _ in 0..3 {
@@ -131,15 +94,14 @@ fn walks_and_repairs_that_are_killed_converge() {
     }
     let healed = operator.run(&[&["heal", "--deep", "--relink"], &from[..]].concat());
     assert_eq!(healed.code, 0, "{healed:?}");
-    let repaired = slashed(matrix.repaired(true));
-    let left: BTreeSet<String> = differences(&well, &harmed).difference(&repaired).cloned().collect();
+    let left = matrix.lasting(&well, &harmed, true);
     // A session that heal was killed in is swept as those of clients are.
     let mended = tree(ground)
         .filter(|name| !name.starts_with("/wharfinger/v1/uploads") && !name.starts_with("/wharfinger/tmp"));
     let left: BTreeSet<String> =
         left.into_iter().filter(|name| !name.starts_with("/wharfinger/v1/uploads")).collect();
     let well = well.filter(|name| !name.starts_with("/wharfinger/v1/uploads"));
-    assert_eq!(differences(&well, &mended), left);
+    assert_eq!(well.changed(&mended), left);
     matrix.assert_mended(&registry.api());
 }
 
@@ -153,12 +115,8 @@ fn no_harm_goes_out_as_a_clean_answer() {
     registry.start_again();
     matrix.assert_pulled(&registry.api());
     // The server has seen the harm, and withholds blobs: they are offered again once they are mended.
-    let operator = Operator::of(&registry.directory().join("config.yml"));
+    let operator = registry.operator();
     let from = ["--backup", backup.root().to_str().unwrap()];
     operator.run(&[&["heal", "--deep", "--relink"], &from[..]].concat());
     matrix.assert_mended(&registry.api());
-}
-
-fn slashed(keys: BTreeSet<String>) -> BTreeSet<String> {
-    keys.into_iter().map(|key| format!("/{key}")).collect()
 }

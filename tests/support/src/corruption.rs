@@ -1,16 +1,16 @@
 //! Every kind of object harmed in every way, each in an image of its own, with what has to be said and done about it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use serde_json::Value;
 use wharfinger_oci::Digest;
 
 use crate::api::{ACCEPT, Api};
 use crate::content::bytes;
-use crate::ground::{Ground, Operator, blob_key, index_key, repository_key};
+use crate::ground::{Ground, Operator, blob_key, index_key, named, repository_key};
 use crate::http::Request;
 use crate::image::{Blob, Image, Style};
+use crate::tree::Tree;
 
 /// Bytes of a layer that has a chunk index in a directory, and none on Swift.
 const LAYER: usize = 200_000;
@@ -51,6 +51,10 @@ pub enum Harm {
     Swapped,
     /// It is there and cannot be read.
     Unreadable,
+    /// It is there, and no listing shows it.
+    Unlisted,
+    /// It is gone, and listings go on to show it.
+    Vanished,
 }
 
 /// One object, harmed in one way.
@@ -118,11 +122,19 @@ impl Cell {
     }
 
     fn expected(&self) -> Expected {
-        use Harm::{Missing, Swapped, Unreadable};
+        use Harm::{Missing, Swapped, Unlisted, Unreadable, Vanished};
         use Healed::{No, Nothing, Relinked, Yes};
         let of = |kinds, pulled, healed| Expected { kinds, pulled, healed };
-        match (self.part, self.harm) {
-            (Part::Session, Missing) => of(&[], true, Nothing),
+        let harm = match (self.part, self.harm) {
+            (Part::TagLink, Vanished) => return of(&["link-lost"], false, Nothing),
+            // What a listing shows is neither believed nor needed.
+            (_, Vanished) => Missing,
+            (_, harm) => harm,
+        };
+        match (self.part, harm) {
+            (_, Unlisted) => of(&[], true, Nothing),
+            // The record of another upload: its client begins again, as with none.
+            (Part::Session, Missing | Swapped) => of(&[], true, Nothing),
             (Part::Session, Unreadable) => of(&["unreadable"], true, No),
             (Part::Session, _) => of(&["session-broken"], true, Nothing),
             // A pull by tag does not need it.
@@ -186,7 +198,7 @@ impl Matrix {
         let mut cells = Vec::new();
         let mut seed = 1000;
         for part in parts {
-            for harm in harms.iter().filter(|harm| can_be(part, **harm)) {
+            for harm in harms {
                 seed += 1;
                 let length = if on_swift && part == Part::ChunkIndex { LARGE } else { LAYER };
                 let layers = vec![Blob::new(bytes(seed, length))];
@@ -231,7 +243,9 @@ impl Matrix {
                     let other = other.expect("another cell of its kind");
                     ground.write(key, contents[other].as_deref().expect("its content"));
                 }
-                Harm::Unreadable => unreadable(ground, key),
+                Harm::Unreadable => ground.make_unreadable(key),
+                Harm::Unlisted => ground.unlist(&named(key)),
+                Harm::Vanished => ground.lose(&named(key)),
             }
         }
     }
@@ -266,9 +280,10 @@ impl Matrix {
     /// `impact` names the image of each blob.
     #[track_caller]
     pub fn assert_impact(&self, operator: &Operator) {
-        for cell in self.cells.iter().filter(|cell| cell.part == Part::Layer) {
-            let digest = cell.image.layers[0].digest.to_string();
-            let (code, impact) = operator.json(&["impact", "--digest", &digest]);
+        let asked: Vec<&Cell> = self.cells.iter().filter(|cell| cell.part == Part::Layer).collect();
+        let ask =
+            |cell: &&Cell| operator.json(&["impact", "--digest", &cell.image.layers[0].digest.to_string()]);
+        for (cell, (code, impact)) in asked.iter().zip(side_by_side(&asked, ask)) {
             let images = impact["uses"][0]["images"].as_array().expect("images");
             let names: Vec<&Value> = images.iter().map(|image| &image["image"]).collect();
             assert_eq!(names, [&Value::from(cell.reference())], "{impact:#}");
@@ -281,14 +296,10 @@ impl Matrix {
     #[track_caller]
     pub fn assert_diagnosed(&self, operator: &Operator) {
         let asked: Vec<&Cell> = self.cells.iter().filter(|cell| cell.part != Part::Session).collect();
-        // Each looks again after a while: side by side they take no longer than one.
-        let told: Vec<(i32, Value)> = std::thread::scope(|scope| {
-            let ask = |cell: &&Cell| operator.json(&["doctor", "--deep", &cell.reference()]);
-            let asking: Vec<_> = asked.iter().map(|cell| scope.spawn(move || ask(cell))).collect();
-            asking.into_iter().map(|thread| thread.join().expect("the doctor answers")).collect()
-        });
-        for (cell, (code, told)) in asked.into_iter().zip(told) {
+        let ask = |cell: &&Cell| operator.json(&["doctor", "--deep", &cell.reference()]);
+        for (cell, (code, told)) in asked.iter().zip(side_by_side(&asked, ask)) {
             let expected = match (cell.part, cell.harm) {
+                (_, Harm::Unlisted) => code == 0,
                 // By its name alone it is an image that is not there, or one that somebody else's link leads to.
                 (Part::TagLink, _) => code != 0,
                 (_, Harm::Unreadable) => code == 2,
@@ -303,13 +314,19 @@ impl Matrix {
     }
 
     /// Keys that a repair writes, those of links that may have been deleted on purpose among them.
-    pub fn repaired(&self, relink: bool) -> BTreeSet<String> {
+    fn repaired(&self, relink: bool) -> BTreeSet<String> {
         let healed = |cell: &&Cell| match cell.expected().healed {
             Healed::Yes => true,
             Healed::Relinked => relink,
             Healed::No | Healed::Nothing => false,
         };
         self.cells.iter().filter(healed).map(Cell::key).collect()
+    }
+
+    /// The names that differ for good once a repair was made: what was harmed and is not repaired.
+    pub fn lasting(&self, well: &Tree, harmed: &Tree, relink: bool) -> BTreeSet<String> {
+        let repaired = self.repaired(relink);
+        well.changed(harmed).into_iter().filter(|name| !repaired.contains(&name[1..])).collect()
     }
 
     /// What a walk still finds after `heal`.
@@ -347,11 +364,6 @@ impl Matrix {
     }
 }
 
-/// Whether that can happen to it at all: an index or session that cannot be read is a failure of the store.
-fn can_be(part: Part, harm: Harm) -> bool {
-    !matches!((part, harm), (Part::ChunkIndex, Harm::Unreadable) | (Part::Session, Harm::Swapped))
-}
-
 /// In the middle where it is about bytes, else at the start, where the form is.
 fn flipped(part: Part, mut content: Vec<u8>) -> Vec<u8> {
     let at = if part == Part::Layer { content.len() / 2 } else { 0 };
@@ -359,21 +371,22 @@ fn flipped(part: Part, mut content: Vec<u8>) -> Vec<u8> {
     content
 }
 
-/// A file that cannot even be opened: a link that leads to itself.
-fn unreadable(ground: Ground<'_>, key: &str) {
-    let Ground::Directory(root) = ground else { panic!("only a file can be unreadable by itself") };
-    let path: &Path = &root.join(key);
-    std::fs::remove_file(path).expect("the file is removed");
-    std::os::unix::fs::symlink(path, path).expect("a link to itself");
-}
-
 fn session_id(location: &str) -> Option<String> {
     let path = location.split('?').next()?;
     path.split(['/', '.']).find(|part| part.len() == 36 && part.matches('-').count() == 4).map(str::to_owned)
 }
 
+/// Asks about each; what looks again after a while takes no longer for all than for one.
+pub(crate) fn side_by_side<T: Sync, A: Send>(asked: &[T], ask: impl Fn(&T) -> A + Sync) -> Vec<A> {
+    let ask = &ask;
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = asked.iter().map(|one| scope.spawn(move || ask(one))).collect();
+        asking.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+    })
+}
+
 /// Whether an image is pulled whole. Panics when an answer ends cleanly with other bytes.
-fn is_pulled(api: &Api, repository: &str, image: &Image) -> bool {
+pub(crate) fn is_pulled(api: &Api, repository: &str, image: &Image) -> bool {
     is_tagged(api, repository, image)
         && image
             .blobs()

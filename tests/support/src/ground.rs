@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 use wharfinger_oci::Digest;
 
+use crate::fake::FakeContainer;
 use crate::registry::wharfinger_binary;
 use crate::swift::{SwiftCluster, quote};
 use crate::tree::Tree;
@@ -19,17 +20,21 @@ pub enum Ground<'a> {
     Directory(&'a Path),
     /// A container.
     Swift(&'a SwiftCluster, &'a str),
+    /// A container of a fake.
+    Fake(&'a FakeContainer),
 }
 
+/// Objects by their keys.
 impl Ground<'_> {
     /// The bytes of the object with that key.
     pub fn read(&self, key: &str) -> Option<Vec<u8>> {
         match self {
             Ground::Directory(root) => fs::read(root.join(key)).ok(),
             Ground::Swift(swift, container) => {
-                let answer = swift.get(container, &quote(&format!("files/{key}")));
+                let answer = swift.get(container, &quote(&named(key)));
                 (answer.status == 200).then_some(answer.body)
             }
+            Ground::Fake(place) => place.content(&named(key)),
         }
     }
 
@@ -41,9 +46,7 @@ impl Ground<'_> {
                 fs::create_dir_all(path.parent().expect("a key has a parent")).expect("its directory");
                 fs::write(path, bytes).expect("the object is written");
             }
-            Ground::Swift(swift, container) => {
-                drop(swift.put(container, &quote(&format!("files/{key}")), bytes).expect(201));
-            }
+            Ground::Swift(..) | Ground::Fake(_) => self.put(&named(key), bytes),
         }
     }
 
@@ -51,17 +54,127 @@ impl Ground<'_> {
     pub fn remove(&self, key: &str) {
         match self {
             Ground::Directory(root) => fs::remove_file(root.join(key)).expect("the object is removed"),
-            Ground::Swift(swift, container) => {
-                drop(swift.delete(container, &quote(&format!("files/{key}"))).expect(204));
-            }
+            Ground::Swift(..) | Ground::Fake(_) => self.delete(&named(key)),
         }
     }
 
-    /// Everything in it; blobs by their digests.
+    /// Makes each read of the object with that key fail, and of no other one.
+    pub fn make_unreadable(&self, key: &str) {
+        match self {
+            Ground::Directory(root) => {
+                // A file that cannot even be opened: a link that leads to itself.
+                let path: &Path = &root.join(key);
+                fs::remove_file(path).expect("the file is removed");
+                std::os::unix::fs::symlink(path, path).expect("a link to itself");
+            }
+            Ground::Swift(..) => panic!("only all objects of a server can be unreadable"),
+            Ground::Fake(place) => place.refuse(&named(key)),
+        }
+    }
+
+    /// Everything in it, blobs by their digests; of a fake what is there, whatever a listing shows.
     pub fn tree(&self) -> Tree {
         match self {
             Ground::Directory(root) => Tree::read(root),
             Ground::Swift(swift, container) => Tree::of_container(swift, container, true),
+            Ground::Fake(place) => {
+                let names = place.names().into_iter().filter_map(|name| {
+                    let path = format!("/{}", name.strip_prefix("files/")?);
+                    Some((path, place.content(&name)?))
+                });
+                Tree::of_objects(names)
+            }
+        }
+    }
+}
+
+/// The name of an object in a container.
+pub fn named(key: &str) -> String {
+    format!("files/{key}")
+}
+
+const NO_CONTAINER: &str = "a directory has neither segments nor rows";
+
+/// Objects of a container by their whole names, segments too.
+impl Ground<'_> {
+    /// The names of the segments of a large object.
+    pub(crate) fn segments_of(&self, name: &str) -> Vec<String> {
+        match self {
+            Ground::Directory(_) => panic!("{NO_CONTAINER}"),
+            Ground::Swift(swift, container) => swift.segments_of(container, name),
+            Ground::Fake(place) => place.segments_of(name),
+        }
+    }
+
+    /// Whether an object is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match self {
+            Ground::Directory(_) => panic!("{NO_CONTAINER}"),
+            Ground::Swift(swift, container) => swift.head(container, &quote(name)).status == 200,
+            Ground::Fake(place) => place.content(name).is_some(),
+        }
+    }
+
+    /// The bytes of an object.
+    pub(crate) fn content_of(&self, name: &str) -> Vec<u8> {
+        match self {
+            Ground::Directory(_) => panic!("{NO_CONTAINER}"),
+            Ground::Swift(swift, container) => swift.get(container, &quote(name)).expect(200).body,
+            Ground::Fake(place) => place.content(name).expect("an object"),
+        }
+    }
+
+    /// Stores an object.
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
+        match self {
+            Ground::Directory(_) => panic!("{NO_CONTAINER}"),
+            Ground::Swift(swift, container) => drop(swift.put(container, &quote(name), bytes).expect(201)),
+            Ground::Fake(place) => place.put(name, bytes),
+        }
+    }
+
+    /// Deletes an object.
+    pub(crate) fn delete(&self, name: &str) {
+        match self {
+            Ground::Directory(_) => panic!("{NO_CONTAINER}"),
+            Ground::Swift(swift, container) => drop(swift.delete(container, &quote(name)).expect(204)),
+            Ground::Fake(place) => place.delete(name),
+        }
+    }
+
+    /// Loses an object on the disks: it was never deleted, and its row stays.
+    pub fn lose(&self, name: &str) {
+        match self {
+            Ground::Directory(_) => panic!("{NO_CONTAINER}"),
+            Ground::Swift(swift, container) => swift.remove_file(container, name),
+            Ground::Fake(place) => place.lose(name),
+        }
+    }
+
+    /// Changes a byte of an object on the disks: ETag and length stay.
+    pub(crate) fn rot(&self, name: &str) {
+        match self {
+            Ground::Directory(_) => panic!("{NO_CONTAINER}"),
+            Ground::Swift(swift, container) => swift.corrupt(container, name),
+            Ground::Fake(place) => place.rot(name),
+        }
+    }
+
+    /// Cuts an object to so many bytes: on real disks, where its metadata goes on to tell the old length.
+    pub(crate) fn cut(&self, name: &str, length: usize) {
+        match self {
+            Ground::Directory(_) => panic!("{NO_CONTAINER}"),
+            Ground::Swift(swift, container) => swift.truncate(container, name, length as u64),
+            Ground::Fake(place) => place.put(name, &self.content_of(name)[..length]),
+        }
+    }
+
+    /// Takes the row of an object out of the listing: it is there by its name alone.
+    pub fn unlist(&self, name: &str) {
+        match self {
+            Ground::Directory(_) => panic!("{NO_CONTAINER}"),
+            Ground::Swift(swift, container) => swift.lose_row(container, name),
+            Ground::Fake(place) => place.unlist(name),
         }
     }
 }

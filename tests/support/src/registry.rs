@@ -10,6 +10,8 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 use crate::config::Config;
+use crate::fake::FakeContainer;
+use crate::ground::Operator;
 use crate::http::{Client, Request};
 use crate::log::LogLine;
 use crate::process::{Process, free_port};
@@ -108,8 +110,18 @@ impl Builder {
     /// Stores in a container of `swift` instead of in a directory, and serves blobs itself; for redirects to Swift set
     /// `storage.redirect.disable` to false. The driver's other keys are `storage.swift.KEY`.
     #[must_use]
-    pub fn swift(mut self, swift: &SwiftCluster, container: &str) -> Builder {
-        self.config.use_swift(swift.storage_config(container));
+    pub fn swift(self, swift: &SwiftCluster, container: &str) -> Builder {
+        self.swift_section(swift.storage_config(container))
+    }
+
+    /// As [`Builder::swift`], in a container of a fake.
+    #[must_use]
+    pub fn fake_swift(self, place: &FakeContainer) -> Builder {
+        self.swift_section(place.storage_config())
+    }
+
+    fn swift_section(mut self, section: Value) -> Builder {
+        self.config.use_swift(section);
         let socket = self.work.path().join("admin.sock");
         self.set("admin.socket", socket.to_string_lossy().into_owned())
     }
@@ -148,6 +160,15 @@ impl Builder {
     #[must_use]
     pub fn allow_log(mut self, text: &str) -> Builder {
         self.allowed.push(text.into());
+        self
+    }
+
+    /// Expects what a server says of objects that are not as they should be.
+    #[must_use]
+    pub fn allow_harm(mut self) -> Builder {
+        let said =
+            ["damaged", "does not hold a digest", "request failed", "storage call failed", "broken off"];
+        self.allowed.extend(said.map(String::from));
         self
     }
 
@@ -271,6 +292,11 @@ impl Registry {
     /// Its certificate and key, when it serves TLS.
     pub fn identity(&self) -> &Identity {
         self.builder.identity.as_ref().expect("a registry with TLS")
+    }
+
+    /// The operator's commands on its configuration.
+    pub fn operator(&self) -> Operator {
+        Operator::of(&self.directory().join("config.yml"))
     }
 
     /// The file that holds a blob's bytes.

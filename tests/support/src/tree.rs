@@ -1,6 +1,6 @@
 //! Names and bytes below a directory or in a container, to compare before and after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -41,6 +41,12 @@ impl Tree {
             tree.insert(path, content);
         }
         Tree(tree)
+    }
+
+    /// Names, with a slash in front, and bytes.
+    pub(crate) fn of_objects(objects: impl Iterator<Item = (String, Vec<u8>)>) -> Tree {
+        let described = |bytes: &[u8]| Some((bytes.len() as u64, Digest::sha256(bytes).to_string()));
+        Tree(objects.map(|(name, bytes)| (name, described(&bytes))).collect())
     }
 
     fn walk(&mut self, directory: &Path, prefix: &str) {
@@ -94,6 +100,12 @@ impl Tree {
             other.0.keys().filter(|name| !self.0.contains_key(*name)).map(|name| format!("+ {name}")),
         );
         lines
+    }
+
+    /// The names that differ in `other`; empty directories are not meant.
+    pub fn changed(&self, other: &Tree) -> BTreeSet<String> {
+        let lines = self.differences(other);
+        lines.iter().map(|line| line[2..].to_owned()).filter(|name| !name.ends_with('/')).collect()
     }
 }
 
