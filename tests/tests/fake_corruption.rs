@@ -126,12 +126,12 @@ fn amid_others(api: &Api, work: impl FnOnce()) {
 
 /// Everything but what is beside, and what servers and commands write of themselves.
 fn tree(place: &FakeContainer) -> Tree {
-    let own = ["probe", "audit", "instances", "damaged"].map(|name| format!("/wharfinger/v1/{name}"));
+    let own = ["audit", "damaged"].map(|name| format!("/wharfinger/v1/{name}"));
     let mut busy = Vec::new();
     for image in busy_images() {
         busy.extend(image.blobs().map(|blob| blob.digest).chain([image.digest]).map(|digest| digest.hex()));
     }
-    Ground::Fake(place).tree().filter(|name| {
+    Ground::Fake(place).tree().without_own().filter(|name| {
         let beside = name.contains("/beside") || busy.iter().any(|hex| name.contains(hex.as_str()));
         !beside && !own.iter().any(|prefix| name.starts_with(prefix))
     })

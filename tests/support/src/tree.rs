@@ -102,6 +102,15 @@ impl Tree {
         lines
     }
 
+    /// Without what a server writes by itself: its probe, its socket, records of itself and of who pushed and pulled, and
+    /// what is half written.
+    #[must_use]
+    pub fn without_own(self) -> Tree {
+        let own = ["tmp/", "admin", "v1/probe", "v1/instances", "v1/activity"];
+        let own = own.map(|name| format!("/wharfinger/{name}"));
+        self.filter(|name| !own.iter().any(|own| name.starts_with(own)))
+    }
+
     /// The names that differ in `other`; empty directories are not meant.
     pub fn changed(&self, other: &Tree) -> BTreeSet<String> {
         let lines = self.differences(other);
