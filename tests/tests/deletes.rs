@@ -1,7 +1,10 @@
 //! Deletes: what goes, what stays, and who allowed it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code: a panic is the report")]
 
-use wharfinger_test_support::{Image, Index, Registry, Style};
+use std::time::Duration;
+
+use wharfinger_fake_swift::{Delay, Fault, Kind, Options, Rule};
+use wharfinger_test_support::{FakeContainer, Image, Index, Registry, Style};
 
 #[test]
 fn a_deleted_tag_leaves_the_manifest() {
@@ -103,6 +106,23 @@ fn nothing_is_deleted_where_deletes_are_off() {
         let session = api.start_upload("app");
         api.delete(&session).expect(204);
     }
+}
+
+#[test]
+fn a_tag_that_no_listing_shows_yet_goes_with_its_manifest() {
+    let place = FakeContainer::start(Options::default());
+    let late = Fault::RowLate(Delay::Time(Duration::from_secs(60)));
+    place.fake().inject(Rule::new(late).on(&[Kind::Put]));
+    let registry = Registry::builder().fake_swift(&place).start();
+    let (api, image) = (registry.api(), Image::small(8));
+    api.push_image("app", "v1", &image);
+    api.push_image("app", "v2", &image);
+    api.push_image("app", "other", &Image::small(9));
+    api.delete(&format!("/v2/app/manifests/{}", image.digest)).expect(202);
+    for tag in ["v1", "v2"] {
+        assert_eq!(api.get(&format!("/v2/app/manifests/{tag}")).status, 404, "{tag}");
+    }
+    api.pull("app", "other");
 }
 
 #[test]

@@ -54,6 +54,8 @@ impl Registry {
         whole: bool,
         who: Option<impl FnOnce() -> Event>,
     ) {
+        // What is never written would fill the memory that there is for it.
+        let who = who.filter(|_| self.mode() != Mode::Observe);
         let now = SystemTime::now();
         let mut recent = self.inner.activity.recent.lock();
         let tag = match (whole, reference) {

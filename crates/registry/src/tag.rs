@@ -63,7 +63,14 @@ impl Registry {
     pub(crate) async fn tags_of(&self, name: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>> {
         let all = List { shallow: true, after: None, limit: usize::MAX };
         let entries = self.store().list(&layout::tags(name), all).await?.entries;
-        let tags: Vec<Tag> = entries.iter().filter_map(|entry| Tag::parse(entry.name()).ok()).collect();
+        let mut tags: Vec<Tag> = entries.iter().filter_map(|entry| Tag::parse(entry.name()).ok()).collect();
+        if self.inner.shape.remote {
+            // What was tagged a moment ago a listing may not show yet, and whoever tagged it noted it.
+            let noted = self.activity(name).await.unwrap_or_default();
+            tags.extend(noted.tags_of(digest).cloned());
+            tags.sort_unstable();
+            tags.dedup();
+        }
         let mut found = Vec::new();
         for some in tags.chunks(PARALLEL) {
             let targets = try_join_all(some.iter().map(|tag| self.resolve(name, tag))).await?;

@@ -16,5 +16,6 @@ pub(super) const KEYS: &[Key] = &[
         "Addresses or networks of proxies in front, whose X-Forwarded-For says where a client is.",
     )
     .default("[127.0.0.0/8, \"::1\"]")
+    .example("[10.0.0.0/8]")
     .ours(),
 ];

@@ -52,6 +52,12 @@ impl Manifest {
         &mut self.seen[at]
     }
 
+    fn ask(&mut self, tag: &Tag) {
+        if self.asked.as_ref() != Some(tag) {
+            self.asked = Some(tag.clone());
+        }
+    }
+
     fn is_written(&self) -> bool {
         self.seen.iter().all(|seen| seen.unwritten == Unwritten::Nothing)
     }
@@ -84,10 +90,8 @@ impl Recent {
 
     /// A client asked what a tag points to.
     pub(super) fn asked(&mut self, name: &RepositoryName, digest: &Digest, tag: &Tag) {
-        if let Some(manifest) = self.manifest(name, digest)
-            && manifest.asked.as_ref() != Some(tag)
-        {
-            manifest.asked = Some(tag.clone());
+        if let Some(manifest) = self.manifest(name, digest) {
+            manifest.ask(tag);
         }
     }
 
@@ -100,10 +104,10 @@ impl Recent {
         now: SystemTime,
         who: Option<impl FnOnce() -> Event>,
     ) -> Option<Tag> {
-        if let Reference::Tag(tag) = reference {
-            self.asked(name, digest, tag);
-        }
         let manifest = self.manifest(name, digest)?;
+        if let Reference::Tag(tag) = reference {
+            manifest.ask(tag);
+        }
         let tag = manifest.asked.clone();
         let Some(who) = who else { return tag };
         let seen = manifest.seen(tag.as_ref());

@@ -112,6 +112,11 @@ impl Activity {
         sum(self.0.get(digest).into_iter().flat_map(BTreeMap::values).cloned())
     }
 
+    /// The tags that a manifest was pushed to or pulled by.
+    pub(crate) fn tags_of(&self, digest: &Digest) -> impl Iterator<Item = &Tag> {
+        self.0.get(digest).into_iter().flat_map(BTreeMap::keys).flatten()
+    }
+
     pub(super) fn add(&mut self, digest: Digest, tag: Option<Tag>, happened: &Happened) {
         self.0.entry(digest).or_default().entry(tag).or_default().merge(happened);
     }
