@@ -57,44 +57,62 @@ fn show(command: &Command) -> String {
 }
 
 /// The steps of one run: each prints its name and time, and keeps its output below `target/xtask`.
-#[derive(Default)]
 pub(crate) struct Steps {
+    started: Instant,
     done: Vec<(String, Duration)>,
     passed: usize,
     failed: usize,
 }
 
+impl Default for Steps {
+    fn default() -> Self {
+        Steps { started: Instant::now(), done: Vec::new(), passed: 0, failed: 0 }
+    }
+}
+
 impl Steps {
     /// Runs a command; on failure shows the end of its output.
     pub(crate) fn command(&mut self, name: &str, command: &mut Command) -> Result<()> {
-        self.step(name, |log| {
-            let mut out = File::create(log)?;
-            writeln!(out, "$ {}", show(command))?;
-            let status = command
-                .stdin(Stdio::null())
-                .stdout(out.try_clone()?)
-                .stderr(out)
-                .status()
-                .with_context(|| format!("{} does not start", show(command)))?;
-            if !status.success() {
-                bail!("{} ended with {status}\n{}\n(all of it: {})", show(command), tail(log), log.display());
+        self.step(name, |log| run_into(command, log))
+    }
+
+    /// Runs commands at the same time, because each of them waits more than it works.
+    pub(crate) fn side_by_side(&mut self, commands: Vec<(&str, Command)>) -> Vec<Result<()>> {
+        let run = |name: &str, mut command: Command| {
+            let (start, log) = (Instant::now(), log_of(name)?);
+            let result = run_into(&mut command, &log);
+            anyhow::Ok((result, log, start.elapsed()))
+        };
+        std::thread::scope(|scope| {
+            let mut running = Vec::new();
+            for (name, command) in commands {
+                println!("==> {name}");
+                running.push((name, scope.spawn(move || run(name, command))));
             }
-            Ok(())
+            let ended = running.into_iter().map(|(name, thread)| {
+                let ended = thread.join().unwrap_or_else(|_| bail!("step `{name}` broke down"));
+                let (result, log, time) = ended?;
+                println!("    {name}:");
+                self.ended(name, &log, time, result)
+            });
+            ended.collect()
         })
     }
 
     /// Runs `work`, which may write its output to the file it is given.
     pub(crate) fn step(&mut self, name: &str, work: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        let log = target().join("xtask").join(format!("{}.log", name.replace(' ', "-")));
-        fs::create_dir_all(log.parent().unwrap_or(&log))?;
-        let _ = fs::remove_file(&log);
+        let log = log_of(name)?;
         println!("==> {name}");
         let start = Instant::now();
         let result = work(&log);
-        let (passed, failed) = count_tests(&log);
+        self.ended(name, &log, start.elapsed(), result)
+    }
+
+    /// Counts a step that took so long, and prints how it ended.
+    fn ended(&mut self, name: &str, log: &Path, time: Duration, result: Result<()>) -> Result<()> {
+        let (passed, failed) = count_tests(log);
         self.passed += passed;
         self.failed += failed;
-        let time = start.elapsed();
         let outcome = if result.is_ok() { "ok" } else { "FAILED" };
         let tests =
             if passed + failed > 0 { format!(", {passed} passed, {failed} failed") } else { String::new() };
@@ -115,12 +133,34 @@ impl Steps {
         for (name, time) in &self.done {
             println!("  {:>7.1} s  {name}", time.as_secs_f64());
         }
-        let total: Duration = self.done.iter().map(|(_, time)| *time).sum();
-        println!("  {:>7.1} s  together", total.as_secs_f64());
+        println!("  {:>7.1} s  together", self.started.elapsed().as_secs_f64());
         // A step that is no test (a lint, say) counts as one failure.
         let failures = if failed { self.failed.max(1) } else { self.failed };
         println!("{} passed, {failures} failed", self.passed);
     }
+}
+
+/// The empty file for a step's output.
+fn log_of(name: &str) -> Result<PathBuf> {
+    let log = target().join("xtask").join(format!("{}.log", name.replace(' ', "-")));
+    fs::create_dir_all(log.parent().unwrap_or(&log))?;
+    let _ = fs::remove_file(&log);
+    Ok(log)
+}
+
+fn run_into(command: &mut Command, log: &Path) -> Result<()> {
+    let mut out = File::create(log)?;
+    writeln!(out, "$ {}", show(command))?;
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(out.try_clone()?)
+        .stderr(out)
+        .status()
+        .with_context(|| format!("{} does not start", show(command)))?;
+    if !status.success() {
+        bail!("{} ended with {status}\n{}\n(all of it: {})", show(command), tail(log), log.display());
+    }
+    Ok(())
 }
 
 /// Sums cargo's `test result: ok. N passed; M failed; ...` lines.

@@ -2,6 +2,7 @@
 //! tests all are run, so that one run shows every failure.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::Result;
 
@@ -11,7 +12,6 @@ use crate::{deny, go, packages, structure};
 /// End-to-end tests that run one after another on the whole machine, after the others.
 const HEAVY: &[&str] = &[
     "adopt",
-    "alerts",
     "conformance",
     "interop_distribution",
     "clients",
@@ -35,6 +35,9 @@ const HEAVY: &[&str] = &[
     "swift_uploads",
 ];
 
+/// An end-to-end test that needs packages, and waits most of the time.
+const ALERTS: &str = "alerts";
+
 /// Runs everything, or only what needs nothing but cargo.
 pub(crate) fn test(quick: bool) -> Result<()> {
     let mut steps = Steps::default();
@@ -54,6 +57,9 @@ fn quick_steps(steps: &mut Steps) -> Result<()> {
     lint(steps, &[])?;
     build(steps, &[])?;
     unit_tests(steps, &[])?;
+    doc_tests(steps, &[])?;
+    let [some, others] = crate_tests(&[]);
+    first_failure(steps.side_by_side(vec![("crate tests", some), ("more crate tests", others)]))?;
     steps.command("end to end", cargo(&["test", "--workspace"]).args(end_to_end()))
 }
 
@@ -65,7 +71,15 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
     deny::check(steps)?;
     build(steps, &full)?;
     steps.step("go programs", |_| go::tools())?;
-    let mut results = vec![unit_tests(steps, &full)];
+    let mut results = vec![unit_tests(steps, &full), doc_tests(steps, &full)];
+    let [some, others] = crate_tests(&full);
+    let mut alerts = cargo(&["test", "--workspace"]);
+    alerts.args(full).args(["--test", ALERTS]);
+    results.extend(steps.side_by_side(vec![
+        ("crate tests", some),
+        ("more crate tests", others),
+        (ALERTS, alerts),
+    ]));
     let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
     results.push(steps.command("end to end", tests.args(full).args(end_to_end())));
     for name in HEAVY {
@@ -98,15 +112,26 @@ fn build(steps: &mut Steps, features: &[&str]) -> Result<()> {
     steps.command("build", cargo(&["build", "--workspace", "--all-targets"]).args(features))
 }
 
-/// Unit tests of every crate, the store suite and the replay of the fuzz corpus among them, and the examples in
-/// the documentation.
+/// Unit tests of every crate, the store suite and the replay of the fuzz corpus among them.
 fn unit_tests(steps: &mut Steps, features: &[&str]) -> Result<()> {
-    steps.command("unit tests", cargo(&["test", "--workspace", "--lib", "--bins"]).args(features))?;
-    let packages = library_tests();
-    if !packages.is_empty() {
+    steps.command("unit tests", cargo(&["test", "--workspace", "--lib", "--bins"]).args(features))
+}
+
+/// The integration tests of the crates, in two halves.
+fn crate_tests(features: &[&str]) -> [Command; 2] {
+    let names = library_tests();
+    [0, 1].map(|half| {
         let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
-        steps.command("crate tests", tests.args(features).args(packages))?;
-    }
+        tests.args(features);
+        for name in names.iter().skip(half).step_by(2) {
+            tests.args(["--test", name]);
+        }
+        tests
+    })
+}
+
+/// The examples in the documentation.
+fn doc_tests(steps: &mut Steps, features: &[&str]) -> Result<()> {
     steps.command("doc tests", cargo(&["test", "--workspace", "--doc"]).args(features))
 }
 
@@ -115,12 +140,12 @@ fn end_to_end() -> Vec<String> {
     let names = test_names("tests/tests");
     names
         .into_iter()
-        .filter(|name| !HEAVY.contains(&name.as_str()))
+        .filter(|name| !HEAVY.contains(&name.as_str()) && name != ALERTS)
         .flat_map(|name| ["--test".to_owned(), name])
         .collect()
 }
 
-/// `--test NAME` for the integration tests of the crates.
+/// The integration tests of the crates.
 fn library_tests() -> Vec<String> {
     let mut names = test_names("wharfinger/tests");
     for parent in ["crates", "fakes"] {
@@ -128,7 +153,7 @@ fn library_tests() -> Vec<String> {
             names.extend(test_names(&format!("{parent}/{}/tests", entry.file_name().to_string_lossy())));
         }
     }
-    names.into_iter().flat_map(|name| ["--test".to_owned(), name]).collect()
+    names
 }
 
 fn test_names(directory: &str) -> Vec<String> {
