@@ -58,9 +58,10 @@ fn quick_steps(steps: &mut Steps) -> Result<()> {
     build(steps, &[])?;
     unit_tests(steps, &[])?;
     doc_tests(steps, &[])?;
-    let [some, others] = crate_tests(&[]);
+    let [some, others] = halves(&library_tests(), &[]);
     first_failure(steps.side_by_side(vec![("crate tests", some), ("more crate tests", others)]))?;
-    steps.command("end to end", cargo(&["test", "--workspace"]).args(end_to_end()))
+    let [some, others] = halves(&end_to_end(), &[]);
+    first_failure(steps.side_by_side(vec![("end to end", some), ("more end to end", others)]))
 }
 
 fn all_steps(steps: &mut Steps) -> Result<()> {
@@ -72,7 +73,7 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
     build(steps, &full)?;
     steps.step("go programs", |_| go::tools())?;
     let mut results = vec![unit_tests(steps, &full), doc_tests(steps, &full)];
-    let [some, others] = crate_tests(&full);
+    let [some, others] = halves(&library_tests(), &full);
     let mut alerts = cargo(&["test", "--workspace"]);
     alerts.args(full).args(["--test", ALERTS]);
     results.extend(steps.side_by_side(vec![
@@ -80,8 +81,8 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
         ("more crate tests", others),
         (ALERTS, alerts),
     ]));
-    let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
-    results.push(steps.command("end to end", tests.args(full).args(end_to_end())));
+    let [some, others] = halves(&end_to_end(), &full);
+    results.extend(steps.side_by_side(vec![("end to end", some), ("more end to end", others)]));
     for name in HEAVY {
         let mut command = cargo(&["test", "--workspace"]);
         results.push(steps.command(&name.replace('_', " "), command.args(full).args(["--test", name])));
@@ -117,9 +118,8 @@ fn unit_tests(steps: &mut Steps, features: &[&str]) -> Result<()> {
     steps.command("unit tests", cargo(&["test", "--workspace", "--lib", "--bins"]).args(features))
 }
 
-/// The integration tests of the crates, in two halves.
-fn crate_tests(features: &[&str]) -> [Command; 2] {
-    let names = library_tests();
+/// Runs these tests, in two halves.
+fn halves(names: &[String], features: &[&str]) -> [Command; 2] {
     [0, 1].map(|half| {
         let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
         tests.args(features);
@@ -135,14 +135,10 @@ fn doc_tests(steps: &mut Steps, features: &[&str]) -> Result<()> {
     steps.command("doc tests", cargo(&["test", "--workspace", "--doc"]).args(features))
 }
 
-/// `--test NAME` for every end-to-end test that needs no packages.
+/// Every end-to-end test that needs no packages.
 fn end_to_end() -> Vec<String> {
-    let names = test_names("tests/tests");
-    names
-        .into_iter()
-        .filter(|name| !HEAVY.contains(&name.as_str()) && name != ALERTS)
-        .flat_map(|name| ["--test".to_owned(), name])
-        .collect()
+    let names = test_names("tests/tests").into_iter();
+    names.filter(|name| !HEAVY.contains(&name.as_str()) && name != ALERTS).collect()
 }
 
 /// The integration tests of the crates.
