@@ -42,6 +42,22 @@ impl Default for Noted {
     }
 }
 
+/// What is to be written of one repository; it is due again where it was not, also where whoever writes it is stopped.
+struct Due<'a> {
+    recent: &'a Mutex<Recent>,
+    name: RepositoryName,
+    happened: Activity,
+    written: bool,
+}
+
+impl Drop for Due<'_> {
+    fn drop(&mut self) {
+        if !self.written {
+            self.recent.lock().put_back(&self.name, &self.happened);
+        }
+    }
+}
+
 impl Registry {
     /// Notes that a client asked for an image, `whole`, or only for what a tag points to. `who` is asked only where there is
     /// something new to be noted: pulls of one image by one tag are noted ten minutes apart; none: no pull is noted, and only
@@ -81,13 +97,22 @@ impl Registry {
             return;
         }
         let due = self.inner.activity.recent.lock().take(all);
-        let written = due.into_iter().map(|(name, happened)| async move {
-            if let Err(error) = self.write_activity(&name, &happened).await {
-                tracing::debug!(%error, repository = %name, "who pushed and pulled could not be written down");
-                self.inner.activity.recent.lock().put_back(&name, &happened);
+        let recent = &self.inner.activity.recent;
+        let mut writes = Vec::new();
+        for (name, happened) in due {
+            writes.push(self.write_due(Due { recent, name, happened, written: false }));
+        }
+        stream::iter(writes).buffer_unordered(PARALLEL).collect::<()>().await;
+    }
+
+    async fn write_due(&self, mut due: Due<'_>) {
+        match self.write_activity(&due.name, &due.happened).await {
+            Ok(()) => due.written = true,
+            Err(error) => {
+                let repository = &due.name;
+                tracing::debug!(%error, %repository, "who pushed and pulled could not be written down");
             }
-        });
-        stream::iter(written).buffer_unordered(PARALLEL).collect::<()>().await;
+        }
     }
 
     /// Adds to this process's record of a repository, and takes over records that nobody writes any more.
@@ -219,6 +244,29 @@ mod tests {
         registry.note_push(&name(), &[], &digest, &event("ci", 100));
         registry.keep_activity(false).await;
         assert_eq!(written().await, 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_being_written_when_the_writer_was_stopped_is_written_the_next_time() {
+        let store = Arc::new(Memory::new());
+        let registry = Registry::new(store.clone(), Options::default());
+        let digest = Digest::sha256(b"x");
+        registry.note_push(&name(), &[tag()], &digest, &event("ci", 100));
+        let stopped = async {
+            let taken = registry.inner.activity.recent.lock().take(false);
+            let recent = &registry.inner.activity.recent;
+            let due =
+                taken.into_iter().map(|(name, happened)| Due { recent, name, happened, written: false });
+            let _due: Vec<Due<'_>> = due.collect();
+            std::future::pending::<()>().await;
+        };
+        assert!(tokio::time::timeout(Duration::from_millis(1), stopped).await.is_err());
+        registry.keep_activity(false).await;
+        assert_eq!(records(&*store, &name()).await.unwrap().len(), 1);
+        assert!(
+            registry.inner.activity.recent.lock().take(true).is_empty(),
+            "what is written is not due again"
+        );
     }
 
     #[tokio::test]
